@@ -1,0 +1,1 @@
+"""What makes packets flow; each backend behind the same small interface."""

@@ -1,0 +1,1 @@
+"""One Linux host: bridges, nftables, network namespaces."""

@@ -1,0 +1,1 @@
+"""Annexes that reach the core only through hooks."""

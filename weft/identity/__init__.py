@@ -1,0 +1,1 @@
+"""The Keystone stand-in of a one-machine installation."""

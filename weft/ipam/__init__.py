@@ -1,0 +1,1 @@
+"""Addresses: pure arithmetic, and their allocation inside the caller's transaction."""

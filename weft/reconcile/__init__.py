@@ -1,0 +1,1 @@
+"""One level-triggered engine for all backends."""

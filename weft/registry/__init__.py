@@ -1,0 +1,1 @@
+"""What a resource is, and the few verbs that serve all of them."""

@@ -1,0 +1,1 @@
+"""What each thing of the Networking API is: one resource, one file."""

@@ -1,0 +1,1 @@
+"""The database: one transaction helper, rows, the change log."""
