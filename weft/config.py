@@ -1,0 +1,225 @@
+"""Every option, typed, in one place. Built once by the command line and passed in; never a global.
+
+An option is a field of a section below: its name and default here, its help in `metadata`. Files are INI as OpenStack
+operators know it (oslo.config reads them); names are upstream's where upstream has the option.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from oslo_config import cfg, types
+
+
+def option(default: Any, help: str) -> Any:
+    """A field that is an option: its default and what it does, for the operator."""
+    if isinstance(default, dict | list | tuple):
+        return field(default_factory=lambda: default, metadata={"help": help})
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class Api:
+    """[DEFAULT] options of the Networking API."""
+
+    bind_host: str = option("127.0.0.1", "Address that the API listens on.")
+    bind_port: int = option(9696, "TCP port that the API listens on.")
+    api_workers: int = option(1, "Processes that serve the API.")
+    api_threads: int = option(8, "Threads of each process.")
+    pagination_max_limit: int = option(-1, "Most items in one page of a list; -1: no limit.")
+    filter_validation: bool = option(True, "Refuse query parameters that are no filters, instead of ignoring them.")
+    network_link_prefix: str = option("", "Scheme, host and path that replace those of the request in links.")
+    base_mac: str = option("fa:16:3e:00:00:00", "First octets of generated MAC addresses: three, or four when the fourth is not 00.")
+    max_dns_nameservers: int = option(5, "Most name servers of a subnet.")
+    max_subnet_host_routes: int = option(20, "Most host routes of a subnet.")
+    max_allowed_address_pair: int = option(10, "Most allowed address pairs of a port.")
+    global_physnet_mtu: int = option(1500, "MTU of the physical networks in bytes.")
+    dns_domain: str = option("openstacklocal", "Domain of port names; the default disables dns_name.")
+    dhcp_lease_duration: int = option(86400, "DHCP lease in seconds; -1: infinite.")
+    enable_snat_by_default: bool = option(True, "enable_snat of a gateway that does not say.")
+    router_distributed: bool = option(False, "`distributed` of a router that does not say.")
+    l3_ha: bool = option(False, "`ha` of a router that does not say.")
+    default_availability_zones: tuple[str, ...] = option((), "Zones of networks and routers without hints.")
+    agent_down_time: int = option(75, "Seconds without a heartbeat after which an agent counts as dead.")
+    report_interval: int = option(30, "Seconds between an agent's heartbeats.")
+    enable_new_agents: bool = option(True, "admin_state_up of an agent that appears.")
+    host: str = option(socket.gethostname(), "Name of this host in bindings and agents.")
+    state_path: str = option("", "Folder for the database, secrets and sockets of a one-machine installation.")
+    vlan_transparent: bool | None = option(None, "Offer vlan_transparent on networks.")
+    ipv6_pd_enabled: bool = option(False, "Use prefix delegation for IPv6 subnets without a pool.")
+
+
+@dataclass(frozen=True)
+class Database:
+    """[database]"""
+
+    connection: str = option("", "SQLAlchemy URL: sqlite:///FILE or postgresql+psycopg://...; empty: weft.db in state_path.")
+    pool_size: int = option(8, "Connections kept open to PostgreSQL per process.")
+    max_retries: int = option(10, "How often a transaction is tried again after a serialization failure or deadlock.")
+    change_log_hours: int = option(24, "Age at which entries of the change log are pruned.")
+
+
+@dataclass(frozen=True)
+class Ml2:
+    """[ml2] and its type sections: which segments exist and who gets which."""
+
+    project_network_types: tuple[str, ...] = option(("vxlan",), "Types tried in order for networks without provider attributes.")
+    external_network_type: str = option("", "Type of external networks without provider attributes.")
+    path_mtu: int = option(0, "MTU of the underlay between hosts; 0: that of global_physnet_mtu.")
+    physical_network_mtus: dict[str, str] = option({}, "physical network:MTU where it differs.")
+    overlay_ip_version: int = option(4, "IP version of the tunnels' outer header.")
+    flat_networks: tuple[str, ...] = option(("*",), "Physical networks that may carry a flat network; *: any.")
+    network_vlan_ranges: tuple[str, ...] = option(("public", "physnet1:1000:2999"), "physical network[:first:last VLAN tag].")
+    vni_ranges: tuple[str, ...] = option(("1:65535",), "first:last VNI for VXLAN networks.")
+    geneve_vni_ranges: tuple[str, ...] = option(("1:65535",), "first:last VNI for Geneve networks.")
+    geneve_max_header_size: int = option(30, "Bytes of Geneve header without the outer IP header.")
+    tunnel_id_ranges: tuple[str, ...] = option((), "first:last key for GRE networks.")
+
+
+@dataclass(frozen=True)
+class Quotas:
+    """[quotas]: default limits per project; -1: unlimited."""
+
+    default_quota: int = option(-1, "Limit of what has no option of its own.")
+    quota_network: int = option(100, "Networks.")
+    quota_subnet: int = option(100, "Subnets.")
+    quota_port: int = option(500, "Ports.")
+    quota_router: int = option(10, "Routers.")
+    quota_floatingip: int = option(50, "Floating IPs.")
+    quota_security_group: int = option(10, "Security groups.")
+    quota_security_group_rule: int = option(100, "Security group rules.")
+    quota_rbac_policy: int = option(10, "RBAC policies.")
+    quota_router_route: int = option(30, "Extra routes of one router.")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """[keystone_authtoken] as the API's door uses it; everything else of that section goes to keystonemiddleware as it is."""
+
+    auth_url: str = option("http://127.0.0.1:5000/v3", "Keystone (or Weft's stand-in).")
+    username: str = option("weft", "Service user.")
+    password: str = option("", "Its password.")
+    project_name: str = option("service", "Its project.")
+    user_domain_name: str = option("Default", "Domain of the service user.")
+    project_domain_name: str = option("Default", "Domain of its project.")
+    region_name: str = option("RegionOne", "Region.")
+    token_cache_time: int = option(300, "Seconds for which a validated token is remembered; 0: never.")
+
+
+@dataclass(frozen=True)
+class OsloPolicy:
+    """[oslo_policy]"""
+
+    policy_file: str = option("policy.yaml", "Operator's rules that differ from the defaults; relative: to the configuration's folder.")
+    policy_dirs: tuple[str, ...] = option(("policy.d",), "Folders with further such files.")
+    enforce_new_defaults: bool = option(True, "False: also accept what the deprecated defaults accepted.")
+
+
+@dataclass(frozen=True)
+class Nova:
+    """[nova]: where instances ask for metadata."""
+
+    metadata_host: str = option("", "Nova's metadata service (host name or address); empty: none.")
+    metadata_port: int = option(8775, "Its TCP port.")
+    metadata_protocol: str = option("http", "http or https.")
+    metadata_proxy_shared_secret: str = option("", "Secret that signs the instance id, the same as in Nova.")
+
+
+@dataclass(frozen=True)
+class Linux:
+    """[linux]: this host's dataplane."""
+
+    namespace: str = option("weft", "Network namespace that holds all of it; empty: the one that the process runs in.")
+    bridge_mappings: dict[str, str] = option({}, "physical network:interface in that namespace that carries it.")
+    external_cidr: str = option("", "Give the machine itself this address (CIDR) on the physical network `external`, over a veth.")
+    masquerade: bool = option(False, "Masquerade what leaves by that veth to the machine's own network.")
+    tunnel_address: str = option("", "This host's address for VXLAN; empty: single host, no tunnels.")
+    audit_interval: int = option(300, "Seconds between full passes that find and mend drift no event announced.")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration."""
+
+    api: Api = field(default_factory=Api)
+    database: Database = field(default_factory=Database)
+    ml2: Ml2 = field(default_factory=Ml2)
+    quotas: Quotas = field(default_factory=Quotas)
+    identity: Identity = field(default_factory=Identity)
+    policy: OsloPolicy = field(default_factory=OsloPolicy)
+    nova: Nova = field(default_factory=Nova)
+    linux: Linux = field(default_factory=Linux)
+    #: sections as found in the files, for libraries that read their own (keystonemiddleware)
+    files: tuple[str, ...] = ()
+
+    @property
+    def state_path(self) -> Path:
+        return Path(self.api.state_path or "~/.local/state/weft").expanduser()
+
+    @property
+    def database_url(self) -> str:
+        return self.database.connection or f"sqlite:///{self.state_path / 'weft.db'}"
+
+
+SECTIONS: Mapping[str, str] = {
+    "api": "DEFAULT",
+    "database": "database",
+    "ml2": "ml2",
+    "quotas": "quotas",
+    "identity": "keystone_authtoken",
+    "policy": "oslo_policy",
+    "nova": "nova",
+    "linux": "linux",
+}
+"""Field of Config -> section of the file."""
+
+
+def _oslo_type(hint: Any) -> Any:
+    if get_origin(hint) is tuple:
+        return types.List()
+    if get_origin(hint) is dict:
+        return types.Dict()
+    for plain, oslo in ((bool, types.Boolean()), (int, types.Integer()), (str, types.String())):
+        if hint is plain or plain in get_args(hint):
+            return oslo
+    raise TypeError(hint)
+
+
+def sections() -> Iterable[tuple[str, str, type]]:
+    """(field of Config, section of the file, dataclass) for every section."""
+    hints = get_type_hints(Config)
+    return [(name, section, hints[name]) for name, section in SECTIONS.items()]
+
+
+def load(files: Iterable[str] = (), **overrides: Mapping[str, Any]) -> Config:
+    """Read `files` in order, then apply `overrides` (field of Config -> {option: value}; None means not given).
+
+    Raises oslo_config.cfg.Error, with file and line, for what cannot be read.
+    """
+    files = tuple(files)
+    conf = cfg.ConfigOpts()
+    for _, section, kind in sections():
+        hints = get_type_hints(kind)
+        options = [
+            cfg.Opt(f.name, type=_oslo_type(hints[f.name]), help=f.metadata["help"]) for f in dataclasses.fields(kind)
+        ]
+        conf.register_opts(options, group=None if section == "DEFAULT" else section)
+    conf([], project="weft", default_config_files=list(files), default_config_dirs=[])
+    read: dict[str, Any] = {}
+    for name, section, kind in sections():
+        group = conf if section == "DEFAULT" else conf[section]
+        hints = get_type_hints(kind)
+        values = {}
+        for f in dataclasses.fields(kind):
+            value = overrides.get(name, {}).get(f.name)
+            if value is None:
+                value = group[f.name]
+            if value is not None:
+                values[f.name] = tuple(value) if get_origin(hints[f.name]) is tuple else value
+        read[name] = kind(**values)
+    return Config(files=files, **read)
