@@ -1,0 +1,66 @@
+"""What every tier shares: the order of the tiers, and who is skipped for want of root or of a program."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+TIERS = ("unit", "states", "contract", "api", "backends", "topo", "conformance")
+"""Cheapest first: a broken renderer shows in a second, not after the packets."""
+
+HERE = Path(__file__).parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--run-conformance",
+        action="store_true",
+        help="run the public tempest suites too (make conformance); they take an hour and fetch tempest",
+    )
+
+
+def tier(path: Path) -> int:
+    """Where a test stands in TIERS; what stands in no tier comes first."""
+    parts = path.relative_to(HERE).parts
+    return TIERS.index(parts[0]) if parts[0] in TIERS else -1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: tier(item.path))
+    for item in items:
+        reason = why_not(item)
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def why_not(item: pytest.Item) -> str:
+    """Why this machine cannot run the test; empty when it can."""
+    if tier(item.path) == TIERS.index("conformance") and not item.config.getoption("--run-conformance"):
+        return "make conformance runs it"
+    if item.get_closest_marker("needs_root") and os.geteuid() != 0:
+        return "needs root"
+    wanted = [name for marker in item.iter_markers("needs_programs") for name in marker.args]
+    missing = [name for name in wanted if shutil.which(name) is None]
+    if missing:
+        return f"needs {', '.join(missing)}: scripts/system-packages test"
+    if item.get_closest_marker("needs_openstackclient") and openstack_client() is None:
+        return "needs python-openstackclient in this virtual environment"
+    return ""
+
+
+def openstack_client() -> str | None:
+    """The `openstack` program beside the interpreter that runs the tests."""
+    return shutil.which("openstack", path=str(Path(sys.executable).parent))
+
+
+@pytest.fixture(scope="session")
+def prefix() -> str:
+    """Starts the names of namespaces and links of this test process, so that others on the machine keep theirs.
+
+    At most 7 characters: a Linux interface name holds 15.
+    """
+    return f"w{os.getpid() % 0xFFFFFF:x}"
