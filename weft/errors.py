@@ -1,8 +1,8 @@
 """One class per fault of the Networking API; the class name is the `type` that clients see.
 
 `raise errors.PortNotFound(id=port_id)`: the keyword arguments are the facts of the case, the class holds the sentence.
-Facts have plain names: `id` is the object that the class is about; others are `network_id`, `reason`, ... Only the API's
-door knows how a fault becomes JSON.
+Facts have plain names: `id` is the object that the class is about; others are `network_id`, `reason`, ... Only the
+API's door knows how a fault becomes JSON.
 """
 
 from __future__ import annotations
@@ -1247,7 +1247,10 @@ class SubPortNotFound(NotFound):
 
 
 class DuplicateSubPort(InUse):
-    message = "segmentation_type {segmentation_type} and segmentation_id {segmentation_id} already in use on trunk {trunk_id}."
+    message = (
+        "segmentation_type {segmentation_type} and segmentation_id {segmentation_id} "
+        "already in use on trunk {trunk_id}."
+    )
 
 
 class SubPortMtuGreaterThanTrunkPortMtu(Conflict):

@@ -1,4 +1,4 @@
-"""Cuts the facts that the contract tests need out of the API's oracle: `extract.py FOLDER` writes *.json beside itself."""
+"""Cuts what the contract tests need out of the API's oracle: `extract.py FOLDER` writes *.json beside itself."""
 
 from __future__ import annotations
 
