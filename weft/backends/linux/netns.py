@@ -12,8 +12,8 @@ import fcntl
 import os
 import socket
 import struct
-import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,21 +54,8 @@ def _mount(source: str, target: Path, flags: int) -> None:
 
 def _own_thread(function: Callable[[], T]) -> T:
     """The result of `function`, run in a thread that ends with it: its namespace ends with it too."""
-    outcome: list[T] = []
-    failure: list[BaseException] = []
-
-    def body() -> None:
-        try:
-            outcome.append(function())
-        except BaseException as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=body, daemon=True)
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return outcome[0]
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
 
 
 def enter(fd: int) -> None:

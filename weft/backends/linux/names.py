@@ -1,0 +1,44 @@
+"""What our things are called in the kernel (docs/design/linux.md): recognisable, and derived from ids alone."""
+
+from __future__ import annotations
+
+BRIDGE_PREFIX, TAP_PREFIX, VXLAN_PREFIX, SERVICE_PREFIX = "brq", "tap", "vx", "svc"
+
+
+def bridge(network_id: str) -> str:
+    """The bridge of a network in the host namespace."""
+    return f"{BRIDGE_PREFIX}{network_id[:11]}"
+
+
+def tap(port_id: str) -> str:
+    """A workload's or router leg's device on the bridge, in the host namespace."""
+    return f"{TAP_PREFIX}{port_id[:11]}"
+
+
+def vxlan(vni: int) -> str:
+    """The VXLAN device of a network in the host namespace."""
+    return f"{VXLAN_PREFIX}{vni}"
+
+
+def service(network_id: str) -> str:
+    """The bridge side of a network's service port, in the host namespace."""
+    return f"{SERVICE_PREFIX}{network_id[:11]}"
+
+
+def service_namespace(host_namespace: str, network_id: str) -> str:
+    """Where a network's DNS and metadata listen."""
+    return f"{host_namespace}-net-{network_id}"
+
+
+def router_namespace(host_namespace: str, router_id: str) -> str:
+    return f"{host_namespace}-qrouter-{router_id}"
+
+
+def router_leg(port_id: str) -> str:
+    """A router's end of the veth whose other end is `tap(port_id)`, for a tenant network."""
+    return f"qr-{port_id[:11]}"
+
+
+def gateway_leg(port_id: str) -> str:
+    """The same for the external network."""
+    return f"qg-{port_id[:11]}"
