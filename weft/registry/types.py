@@ -272,7 +272,7 @@ def list_of(item: Type, unique: bool = True, filter: Callable[[str], Any] = same
             fault = validate_item(one)
             if fault is not None:
                 return fault
-            key = repr(sorted(one.items())) if isinstance(one, dict) else one
+            key = one if isinstance(one, str) else repr(sorted(one.items()) if isinstance(one, dict) else one)
             if unique and key in seen:
                 return f"Duplicate items in the list: {show(one)}"
             seen.add(key)
