@@ -1,8 +1,8 @@
 """Policy rules as questions: oslo.policy's check trees, settled as far as a caller's roles decide them.
 
 `specialise` walks a check tree once for a set of roles. What the roles decide becomes True or False; what remains is a
-small function of the object and the caller, in the order in which the rule was written, so that a look-up which costs
-(the owner of a port's network) is made only where nothing before it decides.
+small function of the object and the caller, which asks for what has to be looked up (the owner of a port's network) only
+where the object's own attributes do not decide. Checks have no side effects, so their order is free.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from oslo_policy import policy as oslo
 
@@ -23,7 +23,16 @@ LOG = logging.getLogger(__name__)
 Target = Mapping[str, Any]
 """What a rule is asked about: an object's attributes, and keys like `network:project_id`. KeyError: there is none."""
 
-Question = Callable[[Target, Context], bool]
+Ask = Callable[[Target, Context], bool]
+
+
+class Question(NamedTuple):
+    """What roles leave open. `related`: it may need more than the object's own attributes, so a look-up."""
+
+    ask: Ask
+    related: bool = False
+
+
 Verdict = bool | Question
 """True or False where the caller's roles decide, else what must be asked of the object."""
 
@@ -58,7 +67,7 @@ def parse(name: str, text: Any) -> Any:
 
 
 def specialise(
-    check: Any, roles: frozenset[str], rule: Callable[[str], Verdict], foreign: Callable[[Any], Question]
+    check: Any, roles: frozenset[str], rule: Callable[[str], Verdict], foreign: Callable[[Any], Ask]
 ) -> Verdict:
     """`check` for a caller with `roles` (lower case). `rule` says what a named rule is, `foreign` asks a plug-in's check."""
     if isinstance(check, oslo.AndCheck):
@@ -76,44 +85,56 @@ def specialise(
     if check.kind == "field":
         return _field(check.match)
     if type(check).__module__ != oslo.Check.__module__:
-        return foreign(check)
+        return Question(foreign(check), related=True)
     return _credential(check.kind, check.match)
 
 
 def _all(parts: Iterable[Verdict]) -> Verdict:
-    open_parts = []
+    asked = []
     for part in parts:
         if part is False:
             return False
         if part is not True:
-            open_parts.append(part)
-    if len(open_parts) < 2:
-        return open_parts[0] if open_parts else True
-    if len(open_parts) == 2:
-        one, two = open_parts
-        return lambda target, context: one(target, context) and two(target, context)
-    return lambda target, context: all(part(target, context) for part in open_parts)
+            asked.append(part)
+    if not asked:
+        return True
+    related, asks = _cheap_first(asked)
+    if len(asks) == 1:
+        return asked[0]
+    if len(asks) == 2:
+        one, two = asks
+        return Question(lambda target, context: one(target, context) and two(target, context), related)
+    return Question(lambda target, context: all(ask(target, context) for ask in asks), related)
 
 
 def _any(parts: Iterable[Verdict]) -> Verdict:
-    open_parts = []
+    asked = []
     for part in parts:
         if part is True:
             return True
         if part is not False:
-            open_parts.append(part)
-    if len(open_parts) < 2:
-        return open_parts[0] if open_parts else False
-    if len(open_parts) == 2:
-        one, two = open_parts
-        return lambda target, context: one(target, context) or two(target, context)
-    return lambda target, context: any(part(target, context) for part in open_parts)
+            asked.append(part)
+    if not asked:
+        return False
+    related, asks = _cheap_first(asked)
+    if len(asks) == 1:
+        return asked[0]
+    if len(asks) == 2:
+        one, two = asks
+        return Question(lambda target, context: one(target, context) or two(target, context), related)
+    return Question(lambda target, context: any(ask(target, context) for ask in asks), related)
+
+
+def _cheap_first(asked: list[Question]) -> tuple[bool, list[Ask]]:
+    ordered = sorted(asked, key=lambda question: question.related)
+    return ordered[-1].related, [question.ask for question in ordered]
 
 
 def _not(part: Verdict) -> Verdict:
     if isinstance(part, bool):
         return not part
-    return lambda target, context: not part(target, context)
+    ask = part.ask
+    return Question(lambda target, context: not ask(target, context), part.related)
 
 
 def _role(match: str, roles: frozenset[str]) -> Verdict:
@@ -121,7 +142,7 @@ def _role(match: str, roles: frozenset[str]) -> Verdict:
     if "%" not in match:
         return match.lower() in roles
     text = _text(match)
-    return lambda target, context: (text(target) or "").lower() in roles
+    return Question(lambda target, context: (text(target) or "").lower() in roles, _needs_related(match))
 
 
 def _text(match: str) -> Callable[[Target], str | None]:
@@ -142,6 +163,11 @@ def _text(match: str) -> Callable[[Target], str | None]:
     return value
 
 
+def _needs_related(match: str) -> bool:
+    """`network:project_id`, `ext_parent:tenant_id`: the owner of another object. binding:host_id is the object's own."""
+    return ":project_id)" in match or ":tenant_id)" in match
+
+
 def _spellings(key: str) -> tuple[str, ...]:
     """tenant_id is what rules of old call project_id."""
     return (key, key.removesuffix("tenant_id") + "project_id") if key.endswith("tenant_id") else (key,)
@@ -157,6 +183,7 @@ def _format(match: str, target: Target) -> str | None:
 def _credential(kind: str, match: str) -> Verdict:
     """`project_id:%(project_id)s`, `user_id:4711`, `'open':%(state)s`: caller (or literal) on the left, object on the right."""
     text = _text(match)
+    related = _needs_related(match)
     try:
         literal = str(ast.literal_eval(kind))
     except ValueError:
@@ -165,21 +192,19 @@ def _credential(kind: str, match: str) -> Verdict:
         LOG.warning("Policy check %s:%s has no meaning and denies.", kind, match)
         return False
     else:
-        return lambda target, context: text(target) == literal
+        return Question(lambda target, context: text(target) == literal, related)
     if kind == "roles":
-        return lambda target, context: text(target) in context.roles
+        return Question(lambda target, context: text(target) in context.roles, related)
     if kind not in CREDENTIALS:
         return False
-    return _equals(attrgetter(CREDENTIALS[kind]), text)
+    credential = attrgetter(CREDENTIALS[kind])
 
-
-def _equals(credential: Callable[[Context], Any], text: Callable[[Target], str | None]) -> Question:
-    def question(target: Target, context: Context) -> bool:
+    def ask(target: Target, context: Context) -> bool:
         mine = credential(context)
         # What the token does not name ("" in Context) equals nothing: objects of no project exist.
         return mine != "" and text(target) == str(mine)
 
-    return question
+    return Question(ask, related)
 
 
 def _field(match: str) -> Verdict:
@@ -191,22 +216,23 @@ def _field(match: str) -> Verdict:
         return False
     # A port or subnet has no `shared` of its own: its network's counts.
     names = (name, "network:shared") if (collection, name) == ("networks", "shared") else (name,)
-    fits = re.compile(wanted[1:]).match if wanted.startswith("~") else None
+    fits = _fits(wanted)
 
-    def question(target: Target, context: Context) -> bool:
-        value = None
+    def ask(target: Target, context: Context) -> bool:
         for key in names:
             try:
                 value = target[key]
-                break
             except KeyError:
                 continue
-        if value is None:
-            return False
-        if fits is not None:
-            return isinstance(value, str) and fits(value) is not None
-        if isinstance(value, bool):
-            return value is (wanted.lower() in _TRUE)
-        return str(value) == wanted
+            return value is not None and fits(value)
+        return False
 
-    return question
+    return Question(ask, related=len(names) > 1)
+
+
+def _fits(wanted: str) -> Callable[[Any], bool]:
+    if wanted.startswith("~"):
+        pattern = re.compile(wanted[1:])
+        return lambda value: isinstance(value, str) and pattern.match(value) is not None
+    truth = wanted.lower() in _TRUE
+    return lambda value: value is truth if isinstance(value, bool) else str(value) == wanted

@@ -17,7 +17,7 @@ from oslo_policy import policy as oslo
 
 from weft import errors
 from weft.api import checks
-from weft.api.checks import Question, Target, Verdict
+from weft.api.checks import Ask, Target, Verdict
 from weft.config import Config
 from weft.context import Context
 
@@ -76,7 +76,7 @@ class Verdicts(dict[str, Verdict]):
         super().__init__()
         self._rules = rules
         self._roles = frozenset(role.lower() for role in roles)
-        self._plans: dict[tuple[str, tuple[str, ...]], tuple[frozenset[str], tuple[tuple[str, Question], ...]]] = {}
+        self._plans: dict[tuple[str, tuple[str, ...]], tuple[frozenset[str], tuple[tuple[str, Ask], ...]]] = {}
 
     def __missing__(self, name: str) -> Verdict:
         if name not in self._rules.texts:
@@ -95,13 +95,13 @@ class Verdicts(dict[str, Verdict]):
     def of(self, check: Any, rule: Callable[[str], Verdict] | None = None) -> Verdict:
         return checks.specialise(check, self._roles, rule or self.__getitem__, self._rules.foreign)
 
-    def plan(self, member: str, attributes: tuple[str, ...]) -> tuple[frozenset[str], tuple[tuple[str, Question], ...]]:
-        """(attributes hidden from these roles whatever the object, (attribute, question) for those that depend on it)."""
+    def plan(self, member: str, attributes: tuple[str, ...]) -> tuple[frozenset[str], tuple[tuple[str, Ask], ...]]:
+        """(attributes hidden from these roles whatever the object, (attribute, what to ask) for those that depend on it)."""
         found = self._plans.get((member, attributes))
         if found is None:
             ruled = [(name, self[rule]) for name, rule in self._rules.ruled(member, attributes)]
             never = frozenset(name for name, verdict in ruled if verdict is False)
-            found = never, tuple((name, verdict) for name, verdict in ruled if not isinstance(verdict, bool))
+            found = never, tuple((name, verdict.ask) for name, verdict in ruled if not isinstance(verdict, bool))
             if len(self._plans) >= MOST_PLANS:
                 self._plans.clear()
             self._plans[member, attributes] = found
@@ -167,7 +167,7 @@ class RuleSet:
 
     def says(self, context: Context, rule: str, target: Target) -> bool:
         verdict = self.verdicts(context.roles)[rule]
-        return verdict if isinstance(verdict, bool) else verdict(target, context)
+        return verdict if isinstance(verdict, bool) else verdict.ask(target, context)
 
     def ruled(self, member: str, attributes: Iterable[str]) -> list[tuple[str, str]]:
         """(attribute, rule) for those attributes that not everybody who sees the object sees."""
@@ -181,12 +181,12 @@ class RuleSet:
         conf([], project="weft", default_config_files=list(self.config.files), default_config_dirs=[])
         return oslo.Enforcer(conf)
 
-    def foreign(self, check: Any) -> Question:
-        def question(target: Target, context: Context) -> bool:
+    def foreign(self, check: Any) -> Ask:
+        def ask(target: Target, context: Context) -> bool:
             caller = {kind: getattr(context, name) for kind, name in checks.CREDENTIALS.items()}
             return bool(check(dict(target), {**caller, "roles": sorted(context.roles)}, self._enforcer))
 
-        return question
+        return ask
 
 
 class Policy:
@@ -199,6 +199,9 @@ class Policy:
         self._lock = Lock()
         self._stamp = self._look()
         self._rules = RuleSet(config, _read(self._files()))
+        self._rules.check(
+            "default"
+        )  # oslo.policy looks for its plug-ins at its first rule: 0.2 s no request should wait
         self._due = clock() + LOOK_AT_FILES_EVERY
 
     # -- verdicts
@@ -237,7 +240,7 @@ class Policy:
         verdicts = rules.verdicts(context.roles)
         for rule in asked:
             verdict = verdicts[rule]
-            if not (verdict if isinstance(verdict, bool) else verdict(target, context)):
+            if not (verdict if isinstance(verdict, bool) else verdict.ask(target, context)):
                 denied = [rule for rule in asked if not rules.says(context, rule, target)]
                 raise errors.PolicyNotAuthorized(rule=_phrase(asked), denied=denied)
 
@@ -247,11 +250,11 @@ class Policy:
         if rules.bypassed(context):
             return frozenset()
         names = attributes if isinstance(attributes, tuple) else tuple(attributes)
-        gone, open_ = rules.verdicts(context.roles).plan(member, names)
+        gone, asked = rules.verdicts(context.roles).plan(member, names)
         if context.system_scope or context.domain_id:
             gone |= {name for name, rule in rules.ruled(member, names) if rules.wrong_scope(context, rule)}
-        if open_:
-            gone |= {name for name, question in open_ if not question(target, context)}
+        if asked:
+            gone |= {name for name, ask in asked if not ask(target, context)}
         if "project_id" in gone or "tenant_id" in gone:
             gone |= {"project_id", "tenant_id"}
         return gone
@@ -371,7 +374,7 @@ def _phrase(asked: list[str]) -> str:
 
 def _explain(rules: RuleSet, check: Any, context: Context, target: Target, path: tuple[str, ...]) -> Explanation:
     verdict = rules.verdicts(context.roles).of(check)
-    allowed = verdict if isinstance(verdict, bool) else bool(verdict(target, context))
+    allowed = verdict if isinstance(verdict, bool) else verdict.ask(target, context)
     if isinstance(check, oslo.RuleCheck):
         if check.match in path:
             return Explanation(f"{check} (refers to itself)", False)
