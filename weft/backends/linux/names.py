@@ -30,8 +30,13 @@ def service_namespace(host_namespace: str, network_id: str) -> str:
     return f"{host_namespace}-net-{network_id}"
 
 
+def router_prefix(host_namespace: str) -> str:
+    """What the namespaces of all routers below one host namespace begin with."""
+    return f"{host_namespace}-qrouter-" if host_namespace else "qrouter-"
+
+
 def router_namespace(host_namespace: str, router_id: str) -> str:
-    return f"{host_namespace}-qrouter-{router_id}"
+    return router_prefix(host_namespace) + router_id
 
 
 def router_leg(port_id: str) -> str:

@@ -1,0 +1,287 @@
+"""The routers of this host: reads their namespaces, compares with what `router.render` wants, changes the difference."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from weft.backends.interface import Report, Status
+from weft.backends.linux import conntrack, names, netlink, netns, nft, router, routes
+from weft.backends.linux.announce import Announcement, Announcer
+from weft.backends.linux.links import Address, Change, Create, Delete, Link, Links, diff
+from weft.backends.linux.nft import ElementChange, Nft, SetType
+from weft.backends.linux.router import Leg, RouterState, Translation
+from weft.logical.model import HostView, Key, LogicalRouter
+
+LOG = logging.getLogger(__name__)
+
+LEG_PREFIXES = ("qr-", "qg-")
+_FLOATING = SetType(("ipv4_addr",), "ipv4_addr")
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What this process left in a router's namespace: which namespace that was (inode), and the number of the last nft
+    transaction there. While both are the same, nobody has changed a rule."""
+
+    identity: int
+    generation: int
+    state: RouterState
+
+
+@dataclass(slots=True)
+class Outcome:
+    """One router, one pass. `changes`: what had to be changed, in words; drift, where nobody had asked for a change."""
+
+    changes: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    announcements: list[Announcement] = field(default_factory=list)
+    withdrawn: list[str] = field(default_factory=list)
+
+
+class Routers:
+    """All routers below one host namespace. Remembers only what saves work: a new one over existing routers adopts them."""
+
+    def __init__(self, host_namespace: str) -> None:
+        self._host_namespace = host_namespace
+        self._made: dict[str, Made] = {}
+        self._owners: dict[str, Key] = {}
+        self._announcer = Announcer()
+
+    def set(self, desired: HostView, scope: Iterable[Key] | None) -> Report:
+        """Make the routers as `desired` says; see `interface.Backend.set`. A router is affected by its own key and by
+        those of switches that its legs are on."""
+        report = Report()
+        scope = None if scope is None else frozenset(scope)
+        host = Links(self._host_namespace)
+        try:
+            for router_id in sorted(self._unwanted(desired, scope)):
+                self._remove(router_id, host, report)
+            for one in desired.routers.values():
+                if scope is None or not scope.isdisjoint(_touches(one)):
+                    self._converge(one, host, report, full=scope is None)
+        finally:
+            host.close()
+        return report
+
+    def names(self) -> Iterable[str]:
+        """The links in the host namespace that are ours."""
+        return tuple(self._owners)
+
+    def owner(self, link: str) -> Key | None:
+        """The router whose leg the link of that name is."""
+        return self._owners.get(link)
+
+    def close(self) -> None:
+        """Stop announcing; namespaces, links and rules stay."""
+        self._announcer.close()
+
+    def _unwanted(self, desired: HostView, scope: frozenset[Key] | None) -> frozenset[str]:
+        if scope is not None:
+            return frozenset(key.id for key in scope if key.kind == "router").difference(desired.routers)
+        prefix = names.router_prefix(self._host_namespace)
+        found = [name.removeprefix(prefix) for name in netns.names() if name.startswith(prefix)]
+        return frozenset([*found, *self._made]).difference(desired.routers)
+
+    def _remove(self, router_id: str, host: Links, report: Report) -> None:
+        """The host's ends of the legs go first: a socket that is still open inside would keep the namespace and them."""
+        name = names.router_namespace(self._host_namespace, router_id)
+        made = self._made.pop(router_id, None)
+        taps = {leg.tap for leg in made.state.legs.values()} if made else set()
+        try:
+            if netns.exists(name):
+                taps |= {names.TAP_PREFIX + leg[3:] for leg in _dump(name) if leg.startswith(LEG_PREFIXES)}
+            failed = host.apply([Delete(tap) for tap in sorted(taps)])
+            if failed:
+                raise OSError("; ".join(f"{tap}: {reason}" for tap, reason in failed.items()))
+            netns.delete(name)
+        except OSError as error:
+            report.failed[Key("router", router_id)] = f"cannot be removed: {error}"
+        self._announcer.withdraw(name)
+        self._own(router_id, ())
+
+    def _own(self, router_id: str, taps: Iterable[str]) -> None:
+        key = Key("router", router_id)
+        self._owners = {tap: owner for tap, owner in self._owners.items() if owner != key} | dict.fromkeys(taps, key)
+
+    def _converge(self, wanted: LogicalRouter, host: Links, report: Report, full: bool) -> None:
+        before = self._made.pop(wanted.id, None)
+        outcome = Outcome()
+        try:
+            state = router.render(wanted, self._host_namespace)
+            self._own(wanted.id, (leg.tap for leg in state.legs.values()))
+            self._made[wanted.id] = _make(state, before, host, outcome)
+        except (OSError, ValueError, nft.NftError) as error:
+            outcome.failures.append(str(error))
+        else:
+            self._announcer.announce(state.namespace, outcome.announcements, outcome.withdrawn)
+            report.status[wanted.key] = _status(state)
+            if full and before is not None and before.state == state:
+                report.drift += [f"router {wanted.id}: {change}" for change in outcome.changes]
+        if outcome.failures:
+            report.failed[wanted.key] = "; ".join(outcome.failures)
+            report.status[wanted.key] = Status(False, report.failed[wanted.key])
+
+
+def _status(state: RouterState) -> Status:
+    if not state.enabled:
+        return Status(False, "the router is administratively down")
+    return Status(True, "; ".join(state.problems))
+
+
+def _touches(one: LogicalRouter) -> list[Key]:
+    switches = [port.switch for port in one.ports] + ([one.gateway.switch] if one.gateway else [])
+    return [one.key, *(Key("switch", switch) for switch in switches)]
+
+
+def _dump(namespace: str) -> dict[str, Link]:
+    links = Links(namespace)
+    try:
+        return links.dump()
+    finally:
+        links.close()
+
+
+def _make(state: RouterState, before: Made | None, host: Links, outcome: Outcome) -> Made:
+    """Rules before links: a leg that is up without them would let tenants out untranslated. Connections last: one that
+    begins meanwhile is translated by the new rules already."""
+    namespace = state.namespace
+    created = netns.create(namespace)
+    changed = netns.set_sysctls(namespace, router.SYSCTLS)
+    if created:
+        outcome.changes.append("its namespace was missing")
+    else:
+        outcome.changes += [f"{key} was not {router.SYSCTLS[key]}" for key in changed]
+    identity = netns.identity(namespace)
+    if before is not None and before.identity != identity:
+        before = None
+    generation = _set_table(state, before, outcome)
+    inside, sock = Links(namespace), netlink.Socket(namespace, netlink.ROUTE)
+    try:
+        fresh = _set_legs(state, inside, host, outcome)
+        _set_addresses(state, inside, fresh, outcome)
+        _set_routes(state, inside, sock, outcome)
+    finally:
+        inside.close()
+        sock.close()
+    if not created:
+        changed_ips = None if before is None else changed_meaning(before.state.translation, state.translation)
+        if changed_ips is None or changed_ips:
+            conntrack.clean(namespace, state.translation, changed_ips)
+    return Made(identity, generation, state)
+
+
+def changed_meaning(old: Translation, new: Translation) -> frozenset[str]:
+    """The external addresses that stand for something else than before. Pure."""
+    inward = {ip for ip in {*old.inward, *new.inward} if old.inward.get(ip) != new.inward.get(ip)}
+    forwardings = {
+        ip for ip in {*old.forwardings, *new.forwardings} if old.forwardings.get(ip) != new.forwardings.get(ip)
+    }
+    gateway = {old.snat_ip} if old.snat_ip and old.snat_ip != new.snat_ip else set()
+    return frozenset(inward | forwardings | gateway)
+
+
+def _set_table(state: RouterState, before: Made | None, outcome: Outcome) -> int:
+    """One transaction at most. Without knowing exactly what is there, the whole table is put in place at once."""
+    tables = Nft(state.namespace)
+    try:
+        if before is None or tables.generation() != before.generation:
+            if before is not None:
+                outcome.changes.append("somebody changed its nft rules")
+            tables.run(router.table(state))
+        else:
+            floating = _floating_changes(before.state, state)
+            if floating is not None:
+                tables.elements(floating)
+            else:
+                tables.run(router.table_changes(before.state, state))
+        return tables.generation()
+    finally:
+        tables.close()
+
+
+def _floating_changes(old: RouterState, new: RouterState) -> list[ElementChange] | None:
+    """The difference, if it is in the maps of floating IPs only; None otherwise."""
+    simple = ("floating_in", "floating_out")
+    if old.chains != new.chains or any(old.elements[m] != new.elements[m] for m in router.MAPS if m not in simple):
+        return None
+    pairs = [(name, old.elements[name], new.elements[name]) for name in simple]
+    gone = [(n, k, was[k], False) for n, was, now in pairs for k in was if now.get(k) != was[k]]
+    come = [(n, k, now[k], True) for n, was, now in pairs for k in now if was.get(k) != now[k]]
+    return [ElementChange("inet", "weft", n, _FLOATING, (key,), value, add) for n, key, value, add in gone + come]
+
+
+def _set_legs(state: RouterState, inside: Links, host: Links, outcome: Outcome) -> set[str]:
+    """Make both ends of each leg. Returns the legs whose neighbours have to hear where its addresses are."""
+    here = inside.dump()
+    taps = host.get(leg.tap for leg in state.legs.values())
+    strays = [name for name in here if name.startswith(LEG_PREFIXES) and name not in state.legs]
+    half = [leg for leg in state.legs.values() if leg.name in here and not _whole(leg, here, taps)]
+    torn = [leg for leg in state.legs.values() if leg.name not in here and leg.tap in taps]
+    missing = [leg for leg in state.legs.values() if leg.name not in here or leg in half]
+    outcome.changes += [f"{name} was there" for name in strays] + [f"{leg.name} was missing" for leg in missing]
+    _apply(inside, [Delete(name) for name in strays] + [Delete(leg.name) for leg in half], outcome)
+    gone = {leg.tap for leg in half + torn}
+    _apply(host, [Delete(leg.tap) for leg in torn], outcome)
+    known = {name: link for name, link in taps.items() if name not in gone}
+    outer = diff(known, (_outer(leg, state.namespace) for leg in state.legs.values()))
+    outcome.changes += [f"{change.name} was not as it should be" for change in outer if not isinstance(change, Create)]
+    _apply(host, outer, outcome)
+    if missing:
+        here = inside.dump()
+    present = [leg for leg in state.legs.values() if leg.name in here]
+    inner = diff(here, (Link(leg.name, mtu=leg.mtu, up=leg.up) for leg in present))
+    outcome.changes += [f"{c.name} was not as it should be" for c in inner if c.name not in {m.name for m in missing}]
+    _apply(inside, inner, outcome)
+    return {leg.name for leg in missing} | {leg.name for leg in present if leg.up and not here[leg.name].up}
+
+
+def _whole(leg: Leg, here: Mapping[str, Link], taps: Mapping[str, Link]) -> bool:
+    """Whether both ends are there, with the right MAC (a change would leave the old link-local address behind)."""
+    return leg.tap in taps and here[leg.name].kind == "veth" and here[leg.name].mac == leg.mac
+
+
+def _outer(leg: Leg, namespace: str) -> Link:
+    return Link(
+        leg.tap,
+        kind="veth",
+        mtu=leg.mtu,
+        up=True,
+        master=leg.bridge,
+        peer=(namespace, leg.name),
+        peer_mac=leg.mac,
+    )
+
+
+def _apply(links: Links, changes: Iterable[Change], outcome: Outcome) -> None:
+    outcome.failures += [f"{name}: {reason}" for name, reason in links.apply(list(changes)).items()]
+
+
+def _set_addresses(state: RouterState, inside: Links, fresh: set[str], outcome: Outcome) -> None:
+    wanted = [
+        Address(leg.name, cidr) for leg in state.legs.values() for cidr in (*leg.addresses, *sorted(leg.floating))
+    ]
+    actual = {a for a in inside.addresses() if a.link in state.legs and not a.cidr.startswith("fe80:")}
+    add = [address for address in wanted if address not in actual]
+    remove = actual - set(wanted)
+    outcome.changes += [f"{a.link} had no address {a.cidr}" for a in add if a.link not in fresh]
+    outcome.changes += [f"{a.link} had the address {a.cidr}" for a in remove]
+    failed = inside.change_addresses(add, remove)
+    outcome.failures += [f"{address.cidr} on {address.link}: {reason}" for address, reason in failed.items()]
+    new = set(add)
+    outcome.withdrawn = [a.cidr.partition("/")[0] for a in remove]
+    outcome.announcements += [
+        Announcement(a.link, state.legs[a.link].mac, a.cidr.partition("/")[0])
+        for a in wanted
+        if ":" not in a.cidr and state.legs[a.link].up and (a in new or a.link in fresh)
+    ]
+
+
+def _set_routes(state: RouterState, inside: Links, sock: netlink.Socket, outcome: Outcome) -> None:
+    indexes = {name: link.index for name, link in inside.dump().items()}
+    actual = routes.read(sock, {index: name for name, index in indexes.items()})
+    replace = {to: hops for to, hops in state.routes.items() if actual.get(to) != hops}
+    remove = [to for to in actual if to not in state.routes]
+    outcome.changes += [f"the route to {to} was not as it should be" for to in [*replace, *remove]]
+    outcome.failures += routes.change(sock, replace, remove, indexes)
