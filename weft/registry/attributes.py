@@ -263,9 +263,7 @@ def extract(member: str, collection: str, body: Any) -> tuple[list[dict[str, Any
 
 
 def _unwrap(member: str, item: Any) -> Any:
-    return (
-        item[member] if isinstance(item, dict) and item.keys() == {member} and isinstance(item[member], dict) else item
-    )
+    return item[member] if isinstance(item, dict) and item.keys() == {member} else item
 
 
 def _inner(member: str, value: Any) -> dict[str, Any]:

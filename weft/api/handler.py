@@ -1,0 +1,305 @@
+"""The one controller: every resource x verb goes through these few functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
+
+import falcon
+import msgspec
+
+from weft import errors
+from weft.api import query as queries
+from weft.config import Config
+from weft.context import Context
+from weft.registry.attributes import Operation, extract
+from weft.registry.resource import Action, Resource, Row
+from weft.store import rows
+from weft.store.engine import Store
+from weft.store.transaction import Environment, Transaction
+
+T = TypeVar("T")
+Doorbell = Callable[[], None]
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+_ETAG = "revision_number="
+
+
+class PolicyRules(Protocol):
+    """What the controller asks of weft.api.policy.Policy."""
+
+    def allows(self, context: Context, rule: str, target: Mapping[str, Any]) -> bool: ...
+
+    def authorize(
+        self,
+        context: Context,
+        action: str,
+        member: str,
+        target: Mapping[str, Any],
+        explicit: Mapping[str, Any] = ...,
+        attributes: Any = ...,
+    ) -> None: ...
+
+    def hidden(self, context: Context, member: str, attributes: Any, target: Mapping[str, Any]) -> frozenset[str]: ...
+
+
+class Target(dict[str, Any]):
+    """What a policy rule is asked about: an API row, and by name (`network:project_id`) what it hangs on, loaded when asked."""
+
+    __slots__ = ("_resource", "_tx")
+
+    def __init__(self, tx: Transaction, resource: Resource, row: Row) -> None:
+        super().__init__(row)
+        self._tx = tx
+        self._resource = resource
+
+    def __missing__(self, key: str) -> Any:
+        if key == "tenant_id":
+            return self["project_id"]
+        parent = self._resource.parent
+        if parent is not None and key.startswith("ext_parent:"):
+            found = self._tx.find(parent.resource, self[parent.column], everybody=True) or {}
+            self[key] = found.get(key.partition(":")[2])
+            return self[key]
+        load = self._resource.strategy.related().get(key)
+        if load is None:
+            raise KeyError(key)
+        self[key] = load(self._tx, self)
+        return self[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        try:
+            return self[key]
+        except KeyError:
+            return default
+
+
+class Controller:
+    """The verbs of the API over one store. `ring` wakes the reconcilers after a commit that changed something."""
+
+    def __init__(self, store: Store, policy: PolicyRules, environment: Environment, ring: Doorbell = lambda: None) -> None:
+        self.store = store
+        self.policy = policy
+        self.environment = environment
+        self.config: Config = environment.config
+        self._ring = ring
+
+    # -- transactions
+
+    def reading(self, context: Context, work: Callable[[Transaction], T]) -> T:
+        """Run `work` on one snapshot."""
+        return self.store.read(lambda connection: work(Transaction(connection, context, self.environment)))
+
+    def writing(self, context: Context, work: Callable[[Transaction], T]) -> T:
+        """Run `work` in the request's one transaction, then wake who waits for changes."""
+        changed = False
+
+        def run(connection: Any) -> T:
+            nonlocal changed
+            tx = Transaction(connection, context, self.environment)
+            result = work(tx)
+            tx.finish()
+            changed = tx.changed
+            return result
+
+        result = self.store.write(run)
+        if changed:
+            self._ring()
+        return result
+
+    # -- reading
+
+    def list(self, request: falcon.Request, response: falcon.Response, resource: Resource, parent_id: str = "") -> None:
+        context: Context = request.context.caller
+        asked = queries.parse(resource, request.query_string, self.config)
+
+        def work(tx: Transaction) -> dict[str, Any]:
+            where = [resource.table.c[resource.parent.column] == parent_id] if resource.parent else []
+            if resource.parent:
+                tx.get(resource.parent.resource, parent_id)
+            resource.strategy.before_list(tx)
+            found = rows.page(tx, resource, asked.query, *where)
+            rule = f"get_{resource.rule}"
+            allowed = [row for row in found if self.policy.allows(context, rule, Target(tx, resource, row))]
+            body: dict[str, Any] = {resource.items: self._show(tx, resource, allowed, asked.fields)}
+            if asked.query.limit is not None:
+                body[f"{resource.items}_links"] = queries.links(asked, self._url(request), found)
+            return body
+
+        work_in = self.writing if resource.strategy.lists_write(context) else self.reading
+        _reply(response, work_in(context, work))
+
+    def show(self, request: falcon.Request, response: falcon.Response, resource: Resource, id: str, parent_id: str = "") -> None:
+        context: Context = request.context.caller
+        fields = queries.parse_fields(request.query_string)
+
+        def work(tx: Transaction) -> Row:
+            row = self._get(tx, resource, id, parent_id)
+            return self._show(tx, resource, [row], fields)[0]
+
+        _reply(response, {resource.member: self.reading(context, work)})
+
+    # -- writing
+
+    def create(self, request: falcon.Request, response: falcon.Response, resource: Resource, parent_id: str = "") -> None:
+        context: Context = request.context.caller
+        raw, bulk = extract(resource.member, resource.items, _body(request))
+        if bulk and not resource.bulk:
+            raise errors.HTTPBadRequest("Bulk operation not supported")
+        hung = {resource.parent.column: parent_id} if resource.parent else {}
+        values = [resource.reader.create(inner, context) for inner in raw]
+        explicit = [_explicit(resource, inner, "create") for inner in raw]
+
+        def work(tx: Transaction) -> list[Row]:
+            fresh = [{**one, **hung} for one in values]
+            if resource.parent:
+                tx.get(resource.parent.resource, parent_id)
+            for one, said in zip(fresh, explicit, strict=True):
+                self.policy.authorize(context, "create", resource.rule, Target(tx, resource, one), said, resource.guarded)
+                if resource.quota:
+                    tx.hold_to_limit(one["project_id"], resource.quota)
+            made = resource.strategy.create_many(tx, fresh) if bulk else [resource.strategy.create(tx, fresh[0])]
+            return self._show(tx, resource, made, frozenset())
+
+        made = self.writing(context, work)
+        _reply(response, {resource.items: made} if bulk else {resource.member: made[0]}, 201)
+
+    def update(self, request: falcon.Request, response: falcon.Response, resource: Resource, id: str, parent_id: str = "") -> None:
+        context: Context = request.context.caller
+        raw, bulk = extract(resource.member, resource.items, _body(request))
+        if bulk:
+            raise errors.HTTPBadRequest(f"Unable to find '{resource.member}' in request body")
+        changes = resource.reader.update(raw[0], context)
+        said = _explicit(resource, raw[0], "update")
+        expected = _if_match(request)
+
+        def work(tx: Transaction) -> Row:
+            old = self._get(tx, resource, id, parent_id, action="update", changes=changes, said=said)
+            _check_revision(old, expected)
+            new = resource.strategy.update(tx, old, dict(changes))
+            return self._show(tx, resource, [new], frozenset())[0]
+
+        _reply(response, {resource.member: self.writing(context, work)})
+
+    def delete(self, request: falcon.Request, response: falcon.Response, resource: Resource, id: str, parent_id: str = "") -> None:
+        if request.content_length:
+            raise errors.HTTPBadRequest("Request body is not supported in DELETE.")
+        context: Context = request.context.caller
+        expected = _if_match(request)
+
+        def work(tx: Transaction) -> None:
+            row = self._get(tx, resource, id, parent_id, action="delete")
+            _check_revision(row, expected)
+            resource.strategy.delete(tx, row)
+
+        self.writing(context, work)
+        response.status = 204
+        response.set_header("x-openstack-request-id", context.request_id)
+
+    def act(
+        self, request: falcon.Request, response: falcon.Response, resource: Resource, action: Action, id: str, parent_id: str = ""
+    ) -> None:
+        """A member action: GET rule first, then the rule named like the action."""
+        context: Context = request.context.caller
+        body = _body(request) if action.method != "GET" else None
+        expected = _if_match(request)
+
+        def work(tx: Transaction) -> Any:
+            row = self._get(tx, resource, id, parent_id)
+            _check_revision(row, expected)
+            if action.policy:
+                self.policy.authorize(context, action.policy, "", Target(tx, resource, row))
+            result = action.run(tx, row, body)
+            if isinstance(result, dict) and isinstance(result.get(resource.member), dict):
+                result[resource.member] = self._show(tx, resource, [result[resource.member]], frozenset())[0]
+            return result
+
+        work_in = self.reading if action.method == "GET" else self.writing
+        _reply(response, work_in(context, work), action.status)
+
+    # -- pieces
+
+    def _get(
+        self,
+        tx: Transaction,
+        resource: Resource,
+        id: str,
+        parent_id: str,
+        action: str = "",
+        changes: Row | None = None,
+        said: Mapping[str, Any] | None = None,
+    ) -> Row:
+        """The object, if the caller may see it (else 404) and do `action` to it (else 403)."""
+        if resource.parent:
+            tx.get(resource.parent.resource, parent_id)
+        row = tx.get(resource, id)
+        if resource.parent and row[resource.parent.column] != parent_id:
+            raise resource.not_found(id=id)
+        visible = self.policy.allows(tx.context, f"get_{resource.rule}", Target(tx, resource, row))
+        if not visible and (not action or not tx.context.sees_everything):
+            raise errors.HTTPNotFound()
+        if action:
+            target = Target(tx, resource, {**row, **(changes or {})})
+            self.policy.authorize(tx.context, action, resource.rule, target, said or {}, resource.guarded)
+        return row
+
+    def _show(self, tx: Transaction, resource: Resource, found: list[Row], fields: frozenset[str]) -> list[Row]:
+        """What the caller may see of the rows, and asked for."""
+        if not found:
+            return []
+        hidden = self.policy.hidden(tx.context, resource.rule, resource.shown, Target(tx, resource, found[0]))
+        names = [name for name in resource.shown if name not in hidden and (not fields or name in fields)]
+        if "tenant_id" in names:
+            names.remove("tenant_id")
+            return [{**{name: row[name] for name in names if name in row}, "tenant_id": row["project_id"]} for row in found]
+        return [{name: row[name] for name in names if name in row} for row in found]
+
+    def _url(self, request: falcon.Request) -> str:
+        prefix = self.config.api.network_link_prefix
+        return f"{prefix.rstrip('/')}{request.path}" if prefix else f"{request.forwarded_prefix}{request.path}"
+
+
+def _explicit(resource: Resource, body: Mapping[str, Any], operation: Operation) -> dict[str, Any]:
+    """The attributes with a policy rule of their own that a body sets explicitly."""
+    names = resource.reader.explicit(body, operation)
+    return {name: body.get(name, body.get("tenant_id")) for name in names}
+
+
+def _reply(response: falcon.Response, body: Any, status: int = 200) -> None:
+    response.status = status
+    response.data = _encode(body)
+    response.content_type = "application/json"
+
+
+def _body(request: falcon.Request) -> Any:
+    data = request.bounded_stream.read()
+    if not data:
+        raise errors.HTTPBadRequest("Resource body required")
+    try:
+        return _decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise errors.MalformedRequestBody(reason="Cannot understand JSON") from error
+
+
+def _if_match(request: falcon.Request) -> int | None:
+    """The revision that the caller insists on. Other entity tags are ignored, as RFC 9110 asks of what never matches here."""
+    header = request.get_header("If-Match")
+    if not header:
+        return None
+    wanted = [tag.strip().strip('"') for tag in header.split(",") if tag.strip().strip('"').startswith(_ETAG)]
+    if not wanted:
+        return None
+    if len(wanted) > 1 or not wanted[0][len(_ETAG) :].isdigit():
+        raise errors.BadRequest(
+            resource="if-match", reason="Revision number etag must be in the format of revision_number=<int>"
+        )
+    return int(wanted[0][len(_ETAG) :])
+
+
+def _check_revision(row: Row, expected: int | None) -> None:
+    if expected is None:
+        return
+    current = row.get("revision_number")
+    if current != expected:
+        raise errors.RevisionNumberConstraintFailed(expected=expected, current=current)

@@ -1,0 +1,118 @@
+"""What a kind of API object is: its names, attributes, table and strategy, declared once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Table
+
+from weft import errors
+from weft.registry.attributes import Attribute, BodyReader
+
+if TYPE_CHECKING:
+    from weft.registry.strategy import Strategy
+
+Row = dict[str, Any]
+"""One API object with all its attributes under their API names, as `show` would return it to an administrator."""
+
+EVERY_OPERATION = frozenset({"list", "show", "create", "update", "delete"})
+
+
+@dataclass(frozen=True)
+class Action:
+    """A PUT (or GET) on one object that is none of the five operations: /routers/{id}/add_router_interface.
+
+    `run(tx, row, body)` gets the object and the whole decoded body and returns the whole response body.
+    `policy` is the rule asked besides get_<member>; '' means none.
+    """
+
+    name: str
+    run: Callable[[Any, Row, Any], Any]
+    method: str = "PUT"
+    status: int = 200
+    policy: str = ""
+
+
+@dataclass(frozen=True)
+class Parent:
+    """Where a sub-resource hangs: /floatingips/{floatingip_id}/port_forwardings. `column`: its attribute with the parent's id."""
+
+    resource: Resource
+    column: str
+
+
+@dataclass(frozen=True, eq=False)
+class Resource:
+    """A kind of API object.
+
+    `member` names it in bodies and policy rules (port), `collection` in URLs (security-groups), under `prefix` (/qos).
+    `extension` is the alias that brings the resource, `shims` those that only promise behaviour of it.
+    `quota` names its limit; None: not counted. `visible_by_rbac`: RBAC actions that show it to other projects.
+    `not_found` is raised for an id that is not there or not the caller's to see.
+    """
+
+    member: str
+    collection: str
+    attributes: tuple[Attribute, ...]
+    table: Table
+    strategy: Strategy
+    not_found: type[errors.NotFound]
+    prefix: str = ""
+    parent: Parent | None = None
+    actions: tuple[Action, ...] = ()
+    operations: frozenset[str] = EVERY_OPERATION
+    bulk: bool = False
+    tags: bool = False
+    pagination: bool = True
+    strict_marker: bool = False
+    quota: str | None = None
+    visible_by_rbac: tuple[str, ...] = ()
+    extension: str = "core"
+    shims: tuple[str, ...] = ()
+    policy_name: str = ""
+    plural: str = ""
+    aliases: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        self.strategy.resource = self
+
+    @cached_property
+    def items(self) -> str:
+        """The key of a list in bodies: security_groups."""
+        return self.plural or self.collection.replace("-", "_")
+
+    @cached_property
+    def rule(self) -> str:
+        """What policy rules call it: `create_<rule>`."""
+        return self.policy_name or self.member
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Attribute]:
+        return {a.name: a for a in self.attributes}
+
+    @cached_property
+    def stored(self) -> tuple[tuple[str, str], ...]:
+        """(attribute, column) of what stands in the table."""
+        return tuple((a.name, a.column_name) for a in self.attributes if a.column_name in self.table.c)
+
+    @cached_property
+    def shown(self) -> tuple[str, ...]:
+        """Names of the attributes that responses may contain, in order of declaration."""
+        return tuple(a.name for a in self.attributes if a.visible)
+
+    @cached_property
+    def guarded(self) -> frozenset[str]:
+        """Attributes that have a policy rule of their own when set."""
+        return frozenset(a.name for a in self.attributes if a.policy)
+
+    @cached_property
+    def reader(self) -> BodyReader:
+        return BodyReader(self.member, self.attributes)
+
+    @cached_property
+    def stamped(self) -> bool:
+        """True for resources with revision_number and timestamps."""
+        return "revision_number" in self.table.c

@@ -1,0 +1,386 @@
+"""Networks: one broadcast domain, what it is carried by, who may use it, whether it leads outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    ColumnElement,
+    Index,
+    Integer,
+    String,
+    Table,
+    and_,
+    delete,
+    func,
+    insert,
+    not_,
+    select,
+)
+from uuid import uuid4
+
+from weft import errors
+from weft.registry import types as t
+from weft.registry import types_dns as dns
+from weft.registry import types_network as net
+from weft.registry.attributes import UNSET, Attribute, read_only
+from weft.registry.resource import Resource, Row
+from weft.registry.strategy import Filter, Strategy
+from weft.resources import security_group, segment, standard
+from weft.store import access
+from weft.store.schema import METADATA, identity, json_array, json_object
+from weft.store.schema import standard as standard_columns
+from weft.store.transaction import Transaction
+
+NETWORKS = Table(
+    "networks",
+    METADATA,
+    *identity(),
+    Column("name", String(255), nullable=False, default=""),
+    Column("admin_state_up", Boolean, nullable=False, default=True),
+    Column("status", String(16), nullable=False, default="ACTIVE"),
+    Column("router_external", Boolean, nullable=False, default=False),
+    Column("is_default", Boolean, nullable=False, default=False),
+    Column("mtu", Integer, nullable=False),
+    Column("port_security_enabled", Boolean, nullable=False, default=True),
+    Column("dns_domain", String(255), nullable=False, default=""),
+    Column("availability_zone_hints", JSON, nullable=False, default=list),
+    *standard_columns(),
+    Index("ix_networks_name", "name"),
+    Index("ix_networks_router_external", "router_external"),
+)
+
+ATTRIBUTES = (
+    read_only("id", t.uuid, sort=True, primary_key=True),
+    Attribute("name", t.name_string, default="", sort=True),
+    read_only("subnets", t.anything, filter=False),
+    Attribute("admin_state_up", t.boolean, default=True, sort=True),
+    read_only("status", t.string(16), sort=True),
+    *standard.project(),
+    Attribute("shared", t.boolean, default=False, policy=True, required_by_policy=True),
+    read_only("ipv4_address_scope", t.anything, extension="address-scope"),
+    read_only("ipv6_address_scope", t.anything, extension="address-scope"),
+    Attribute(
+        "router:external", t.boolean, default=False, policy=True, required_by_policy=True, extension="external-net"
+    ),
+    Attribute("mtu", t.non_negative, default=0, sort=True, policy=True, extension="net-mtu"),
+    read_only("availability_zones", t.anything, filter=False, extension="network_availability_zone"),
+    Attribute(
+        "availability_zone_hints",
+        net.availability_zone_hints,
+        default=[],
+        put=False,
+        filter=False,
+        sort=True,
+        extension="network_availability_zone",
+    ),
+    Attribute("port_security_enabled", t.boolean, default=True, filter=False, policy=True, extension="port-security"),
+    Attribute("provider:network_type", t.string(32), default=UNSET, policy=True, extension="provider"),
+    Attribute("provider:physical_network", t.string(64), default=UNSET, policy=True, extension="provider"),
+    Attribute("provider:segmentation_id", t.integer, default=UNSET, policy=True, extension="provider"),
+    Attribute(
+        "is_default", t.boolean, default=False, policy=True, required_by_policy=True, extension="auto-allocated-topology"
+    ),
+    Attribute("dns_domain", dns.dns_domain, default="", filter=False, extension="dns-integration"),
+    *standard.stamps(),
+)
+
+AUTO_DELETED = ("network:dhcp", "network:distributed", "network:floatingip_agent_gateway")
+"""device_owner of ports that come and go with their network and do not hold it back."""
+
+_SEGMENTS = segment.SEGMENTS
+
+
+def _segments_json() -> ColumnElement[Any]:
+    one = _SEGMENTS
+    return (
+        select(
+            json_array(
+                json_object(
+                    "network_type", one.c.network_type,
+                    "physical_network", one.c.physical_network,
+                    "segmentation_id", one.c.segmentation_id,
+                )
+            )
+        )
+        .where(one.c.network_id == NETWORKS.c.id)
+        .correlate(NETWORKS)
+        .scalar_subquery()
+    )  # fmt: skip
+
+
+def _subnets_json() -> ColumnElement[Any]:
+    from weft.resources.subnet import SUBNETS  # subnets know their network; this is the only look the other way
+
+    return (
+        select(json_array(SUBNETS.c.id)).where(SUBNETS.c.network_id == NETWORKS.c.id).correlate(NETWORKS).scalar_subquery()
+    )
+
+
+def _address_scope(ip_version: int) -> ColumnElement[Any]:
+    from weft.resources.subnet import SUBNETS
+    from weft.resources.subnetpool import SUBNETPOOLS
+
+    return (
+        select(func.max(SUBNETPOOLS.c.address_scope_id))
+        .select_from(SUBNETS.join(SUBNETPOOLS, SUBNETS.c.subnetpool_id == SUBNETPOOLS.c.id))
+        .where(SUBNETS.c.network_id == NETWORKS.c.id, SUBNETS.c.ip_version == ip_version)
+        .correlate(NETWORKS)
+        .scalar_subquery()
+    )
+
+
+class NetworkStrategy(Strategy):
+    """Networks; see behaviours section 1 of the API's facts."""
+
+    def columns(self) -> Mapping[str, ColumnElement[Any]]:
+        return {
+            "shared": access.shared(NETWORKS.c.id),
+            "_segments": _segments_json(),
+            "subnets": _subnets_json(),
+            "ipv4_address_scope": _address_scope(4),
+            "ipv6_address_scope": _address_scope(6),
+        }
+
+    def filters(self) -> Mapping[str, Filter]:
+        return {
+            "provider:network_type": _segment_filter("network_type"),
+            "provider:physical_network": _segment_filter("physical_network"),
+            "provider:segmentation_id": _segment_filter("segmentation_id"),
+        }
+
+    def view(self, tx: Transaction, row: Row) -> None:
+        segments = row["_segments"]
+        only = segments[0] if len(segments) == 1 else {}
+        for name in segment.PROVIDER:
+            row[name] = only.get(name.partition(":")[2])
+        row["subnets"] = sorted(row["subnets"])
+        row["availability_zones"] = _zones(tx, row)
+
+    def prepare(self, tx: Transaction, values: Row) -> None:
+        security_group.ensure_default(tx, values["project_id"])
+        asked = {name: values.pop(name, None) for name in segment.PROVIDER}
+        if any(value is not None for value in asked.values()):
+            found = segment.reserve_provider(tx, *(asked[name] for name in segment.PROVIDER))
+        else:
+            types = tx.config.ml2.project_network_types
+            if values["router:external"] and tx.config.ml2.external_network_type:
+                types = (tx.config.ml2.external_network_type,)
+            found = segment.reserve_for_project(tx, types)
+        most = segment.mtu(tx.config, found)
+        if values["mtu"] > most:
+            raise errors.InvalidInput(reason=f"Requested MTU is too big, maximum is {most}")
+        values.update(
+            {
+                "id": values.get("id") or str(uuid4()),
+                "status": "ACTIVE",
+                "mtu": values["mtu"] or most,
+                "subnets": [],
+                "ipv4_address_scope": None,
+                "ipv6_address_scope": None,
+                "availability_zones": [],
+                "_segments": [found],
+            }
+        )
+        for name in segment.PROVIDER:
+            values[name] = found[name.partition(":")[2]]
+
+    def validate(self, tx: Transaction, new: Row, old: Row | None) -> None:
+        if new["is_default"] and (old is None or not old["is_default"]):
+            _refuse_second_default(tx, new)
+        if old is None:
+            standard.check_zone_hints(tx, "network", new["availability_zone_hints"])
+
+    def write(self, tx: Transaction, row: Row) -> None:
+        tx.insert(self.resource, row)
+        segment.write(tx, row["id"], row["_segments"])
+        if row["shared"]:
+            grant(tx, row, access.SHARED)
+        if row["router:external"]:
+            grant(tx, row, access.EXTERNAL)
+
+    def prepare_update(self, tx: Transaction, old: Row, changes: Row, new: Row) -> None:
+        _update_provider(tx, old, changes, new)
+        if "mtu" in changes and changes["mtu"] != old["mtu"]:
+            _check_mtu(tx, old, new)
+        if new["shared"] != old["shared"]:
+            _update_shared(tx, new)
+        if new["router:external"] != old["router:external"]:
+            _update_external(tx, new)
+
+    def write_update(self, tx: Transaction, old: Row, new: Row) -> None:
+        tx.update(self.resource, old, new)
+        if new["shared"] != old["shared"] or new["router:external"] != old["router:external"]:
+            tx.touch(self.resource, new)
+
+    def validate_delete(self, tx: Transaction, row: Row) -> None:
+        from weft.resources import port
+
+        holding = port.ids_holding_network(tx, row["id"])
+        if holding:
+            raise errors.NetworkInUse(
+                id=row["id"], reason="There are one or more ports still in use on the network, id for these ports is: "
+                + ", ".join(holding)
+            )
+
+    def write_delete(self, tx: Transaction, row: Row) -> None:
+        from weft.resources import port, subnet
+
+        port.delete_automatic(tx, row["id"])
+        subnet.delete_all_of(tx, row["id"])
+        segment.remove(tx, row["id"])
+        tx.execute(delete(access.RBAC_ENTRIES).where(access.RBAC_ENTRIES.c.object_id == row["id"]))
+        tx.delete(self.resource, row)
+
+
+def _segment_filter(column: str) -> Filter:
+    def clause(_tx: Transaction, values: Sequence[Any]) -> ColumnElement[bool]:
+        return NETWORKS.c.id.in_(select(_SEGMENTS.c.network_id).where(_SEGMENTS.c[column].in_(list(values))))
+
+    return clause
+
+
+def _zones(tx: Transaction, row: Row) -> list[str]:
+    """The zones that serve the network: those of the agents, once it has subnets."""
+    return standard.zones(tx, "network") if row["subnets"] else []
+
+
+def _refuse_second_default(tx: Transaction, new: Row) -> None:
+    other = tx.first(select(NETWORKS.c.id).where(NETWORKS.c.is_default, NETWORKS.c.id != new["id"]))
+    if other:
+        raise errors.DefaultExternalNetworkExists(id=other[0])
+
+
+def grant(tx: Transaction, network: Row, action: str) -> None:
+    """Open the network to everybody by an RBAC policy of its owner."""
+    exists = select(access.RBAC_ENTRIES.c.id).where(
+        access.RBAC_ENTRIES.c.object_id == network["id"],
+        access.RBAC_ENTRIES.c.target_tenant == access.EVERYBODY,
+        access.RBAC_ENTRIES.c.action == action,
+    )
+    if not tx.first(exists):
+        entry = {
+            "id": str(uuid4()),
+            "project_id": network["project_id"],
+            "object_type": "network",
+            "object_id": network["id"],
+            "target_tenant": access.EVERYBODY,
+            "action": action,
+        }
+        tx.execute(insert(access.RBAC_ENTRIES), entry)
+
+
+def _withdraw(tx: Transaction, network: Row, action: str, everybody_only: bool) -> None:
+    entries = access.RBAC_ENTRIES
+    clauses = [entries.c.object_id == network["id"], entries.c.action == action]
+    if everybody_only:
+        clauses.append(entries.c.target_tenant == access.EVERYBODY)
+    tx.execute(delete(entries).where(and_(*clauses)))
+
+
+def _update_shared(tx: Transaction, new: Row) -> None:
+    if new["shared"]:
+        grant(tx, new, access.SHARED)
+        return
+    if used_by_others(tx, new):
+        raise errors.InvalidSharedSetting(id=new["id"])
+    _withdraw(tx, new, access.SHARED, everybody_only=True)
+
+
+def used_by_others(tx: Transaction, network: Row, losing: str = access.EVERYBODY) -> bool:
+    """Ports or subnets of projects that could use the network only by the RBAC policy for `losing`."""
+    from weft.resources.port import PORTS
+    from weft.resources.subnet import SUBNETS
+
+    entries = access.RBAC_ENTRIES
+    others = select(entries.c.target_tenant).where(
+        entries.c.object_id == network["id"],
+        entries.c.action == access.SHARED,
+        entries.c.target_tenant != losing,
+    )
+    if losing != access.EVERYBODY and tx.first(others.where(entries.c.target_tenant == access.EVERYBODY)):
+        return False
+
+    def foreign(table: Table) -> Any:
+        owner = table.c.project_id
+        clauses = [table.c.network_id == network["id"], owner != network["project_id"], owner != "", owner.not_in(others)]
+        if losing != access.EVERYBODY:
+            clauses.append(owner == losing)
+        if "device_owner" in table.c:
+            clauses.append(not_(table.c.device_owner.in_(["network:router_gateway", "network:floatingip"])))
+        return select(table.c.id).where(*clauses).limit(1)
+
+    return bool(tx.first(foreign(PORTS)) or tx.first(foreign(SUBNETS)))
+
+
+def _update_external(tx: Transaction, new: Row) -> None:
+    from weft.resources.port import PORTS
+
+    if new["router:external"]:
+        grant(tx, new, access.EXTERNAL)
+        return
+    gateways = select(PORTS.c.id).where(PORTS.c.network_id == new["id"], PORTS.c.device_owner == "network:router_gateway")
+    if tx.first(gateways.limit(1)):
+        raise errors.ExternalNetworkInUse(id=new["id"])
+    _withdraw(tx, new, access.EXTERNAL, everybody_only=False)
+
+
+def _update_provider(tx: Transaction, old: Row, changes: Row, new: Row) -> None:
+    """Of the provider attributes only the VLAN tag of a single-segment network may change."""
+    given = {name: changes[name] for name in segment.PROVIDER if name in changes and changes[name] != old[name]}
+    if not given:
+        return
+    if set(given) != {"provider:segmentation_id"} or old["provider:network_type"] != "vlan":
+        raise errors.InvalidInput(reason="Plugin does not support updating the following provider network attributes: "
+                                  + ", ".join(sorted(given)))  # fmt: skip
+    found = segment.reserve_provider(tx, "vlan", old["provider:physical_network"], given["provider:segmentation_id"])
+    segment.renumber(tx, old["id"], found)
+
+
+def _check_mtu(tx: Transaction, old: Row, new: Row) -> None:
+    from weft.resources.subnet import SUBNETS
+
+    most = min((segment.mtu(tx.config, one) for one in old["_segments"]), default=tx.config.api.global_physnet_mtu)
+    if new["mtu"] > most:
+        raise errors.InvalidInput(reason=f"Requested MTU is too big, maximum is {most}")
+    new["mtu"] = new["mtu"] or most
+    versions = {row[0] for row in tx.all(select(SUBNETS.c.ip_version).where(SUBNETS.c.network_id == old["id"]).distinct())}
+    for version in versions:
+        if new["mtu"] < LEAST_MTU[version]:
+            raise errors.NetworkMTUSubnetConflict(id=old["id"], minimum=LEAST_MTU[version])
+
+
+LEAST_MTU = {4: 68, 6: 1280}
+"""Bytes that every link of that IP version must carry (RFC 791, RFC 8200)."""
+
+
+def load(tx: Transaction, id: str) -> Row:
+    """The network with that id if the caller may see it; remembered for the transaction."""
+    return tx.once(("network", id), lambda: tx.get(NETWORK, id))
+
+
+def owner(tx: Transaction, id: str) -> str | None:
+    """The project of a network, whoever asks: what the policy key network:project_id means."""
+    known: Callable[[], Row | None] = lambda: tx.find(NETWORK, id, everybody=True)  # noqa: E731
+    row = tx.once(("network of anybody", id), known)
+    return row["project_id"] if row else None
+
+
+NETWORK = Resource(
+    member="network",
+    collection="networks",
+    attributes=ATTRIBUTES,
+    table=NETWORKS,
+    strategy=NetworkStrategy(),
+    not_found=errors.NetworkNotFound,
+    bulk=True,
+    tags=True,
+    strict_marker=True,
+    quota="network",
+    visible_by_rbac=(access.SHARED, access.EXTERNAL),
+    shims=("provider", "external-net", "net-mtu", "net-mtu-writable", "network_availability_zone"),
+)

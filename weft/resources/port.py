@@ -1,0 +1,415 @@
+"""Ports: what attaches a workload, a router or a floating IP to a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    String,
+    Table,
+    UniqueConstraint,
+    and_,
+    delete,
+    insert,
+    or_,
+    select,
+)
+
+from weft import errors
+from weft.ipam import allocate, macs
+from weft.ipam.allocate import ALLOCATIONS
+from weft.registry import types as t
+from weft.registry import types_address as addresses
+from weft.registry import types_dns as dns
+from weft.registry import types_network as net
+from weft.registry.attributes import REQUIRED, Attribute, read_only
+from weft.registry.resource import Resource, Row
+from weft.registry.strategy import Strategy
+from weft.resources import binding, network, port_checks, security_group, standard, subnet
+from weft.store import access
+from weft.store.schema import ID, METADATA, identity, json_array, json_object
+from weft.store.schema import standard as standard_columns
+from weft.store.transaction import Transaction
+
+PORTS = Table(
+    "ports",
+    METADATA,
+    *identity(),
+    Column("name", String(255), nullable=False, default=""),
+    Column("network_id", ID, ForeignKey("networks.id"), nullable=False),
+    Column("mac_address", String(32), nullable=False),
+    Column("admin_state_up", Boolean, nullable=False, default=True),
+    Column("status", String(16), nullable=False, default="DOWN"),
+    Column("status_reason", String(255), nullable=False, default="", server_default=""),
+    Column("device_id", String(255), nullable=False, default="", index=True),
+    Column("device_owner", String(255), nullable=False, default=""),
+    Column("ip_allocation", String(16), nullable=False, default="immediate"),
+    Column("port_security_enabled", Boolean, nullable=False, default=True),
+    Column("allowed_address_pairs", JSON, nullable=False),
+    Column("extra_dhcp_opts", JSON, nullable=False),
+    Column("dns_name", String(255), nullable=False, default=""),
+    Column("dns_domain", String(255), nullable=False, default=""),
+    Column("binding_host_id", String(255), nullable=False, default=""),
+    Column("binding_vnic_type", String(64), nullable=False, default="normal"),
+    Column("binding_profile", JSON, nullable=False),
+    Column("binding_vif_type", String(64), nullable=False, default="unbound"),
+    Column("binding_vif_details", JSON, nullable=False),
+    *standard_columns(),
+    UniqueConstraint("network_id", "mac_address"),
+    Index("ix_ports_network_device_owner", "network_id", "device_owner"),
+    Index("ix_ports_binding_host_id", "binding_host_id"),
+)
+
+ATTRIBUTES = (
+    read_only("id", t.uuid, sort=True, primary_key=True),
+    Attribute("name", t.name_string, default="", sort=True),
+    Attribute("network_id", t.uuid, default=REQUIRED, put=False, sort=True, required_by_policy=True),
+    Attribute("admin_state_up", t.boolean, default=True, sort=True),
+    Attribute("mac_address", addresses.mac_or_none, sort=True, policy=True),
+    Attribute("fixed_ips", addresses.fixed_ips, policy=True),
+    Attribute("device_id", t.string(255), default="", sort=True, policy=True),
+    Attribute("device_owner", t.string(255), default="", sort=True, policy=True),
+    *standard.project(),
+    read_only("status", t.string(16), sort=True),
+    Attribute("allowed_address_pairs", net.allowed_address_pairs, filter=False, policy=True, extension="allowed-address-pairs"),
+    Attribute("extra_dhcp_opts", net.extra_dhcp_opts, default=None, filter=False, extension="extra_dhcp_opt"),
+    read_only("ip_allocation", t.string(16), sort=True, extension="ip_allocation"),
+    read_only("binding:vif_type", t.string(64), filter=False, policy=True, extension="binding"),
+    read_only("binding:vif_details", t.anything, filter=False, policy=True, extension="binding"),
+    Attribute("binding:vnic_type", net.vnic_type, default="normal", policy=True, extension="binding"),
+    Attribute("binding:host_id", t.string_or_none(255), sort=True, policy=True, extension="binding"),
+    Attribute("binding:profile", t.dictionary_or_none, filter=False, policy=True, extension="binding"),
+    Attribute("port_security_enabled", t.boolean, filter=False, policy=True, extension="port-security"),
+    Attribute("dns_name", dns.dns_name, default="", filter=False, extension="dns-integration"),
+    read_only("dns_assignment", t.anything, filter=False, extension="dns-integration"),
+    Attribute("dns_domain", dns.dns_domain, default="", filter=False, extension="dns-domain-ports"),
+    *standard.stamps(tags_in_post=True),
+    Attribute("security_groups", net.security_groups, sort=False, extension="security-group"),
+)
+
+TRUSTED = "network:"
+"""Ports whose device_owner starts so are the network's own: no security groups, no anti-spoofing."""
+
+IN_SERVICE = (
+    *sorted(allocate.ROUTER_OWNERS),
+    "network:router_gateway",
+    "network:floatingip",
+    "network:router_ha_interface",
+)
+"""device_owner of ports that only their router or floating IP may delete."""
+
+_GROUPS = security_group.PORT_BINDINGS
+
+
+def is_trusted(owner: str) -> bool:
+    return owner.startswith(TRUSTED)
+
+
+class PortStrategy(Strategy):
+    """Ports; see behaviours sections 3 to 5 of the API's facts."""
+
+    def columns(self) -> Any:
+        fixed = json_object("subnet_id", ALLOCATIONS.c.subnet_id, "ip_address", ALLOCATIONS.c.ip_address)
+        of_network = network.NETWORKS.c.id == PORTS.c.network_id
+        return {
+            "fixed_ips": select(json_array(fixed)).where(ALLOCATIONS.c.port_id == PORTS.c.id).correlate(PORTS).scalar_subquery(),
+            "security_groups": select(json_array(_GROUPS.c.security_group_id))
+            .where(_GROUPS.c.port_id == PORTS.c.id)
+            .correlate(PORTS)
+            .scalar_subquery(),
+            "network:project_id": select(network.NETWORKS.c.project_id).where(of_network).scalar_subquery(),
+            "status_reason": PORTS.c.status_reason,
+        }
+
+    def visible(self) -> Any:
+        mine = select(network.NETWORKS.c.id).where(network.NETWORKS.c.project_id == access.caller)
+        return PORTS.c.network_id.in_(mine)
+
+    def filters(self) -> Any:
+        return {
+            "fixed_ips": port_checks.filter_fixed_ips,
+            "ip_address_substr": port_checks.filter_substring,
+            "security_groups": lambda _tx, ids: PORTS.c.id.in_(
+                select(_GROUPS.c.port_id).where(_GROUPS.c.security_group_id.in_(list(ids)))
+            ),
+        }
+
+    def related(self) -> Any:
+        return {"network:project_id": lambda tx, row: network.owner(tx, row["network_id"])}
+
+    def view(self, tx: Transaction, row: Row) -> None:
+        row["dns_assignment"] = port_checks.dns_assignment(tx.config, row)
+
+    # -- create
+
+    def create(self, tx: Transaction, values: Row) -> Row:
+        return self.create_many(tx, [values])[0]
+
+    def create_many(self, tx: Transaction, many: list[Row]) -> list[Row]:
+        for values in many:
+            self.prepare(tx, values)
+            values["fixed_ips"] = _first_addresses(tx, values, len(many))
+            self.validate(tx, values, None)
+            _bind(tx, values)
+            self.view(tx, values)
+        tx.insert_many(self.resource, many)
+        _write_children(tx, many)
+        return many
+
+    def prepare(self, tx: Transaction, values: Row) -> None:
+        on = network.load(tx, values["network_id"])
+        default_group = security_group.ensure_default(tx, values["project_id"])
+        trusted = is_trusted(values["device_owner"])
+        values["id"] = values.get("id") or str(uuid4())
+        values["status"] = values.get("status") or "DOWN"
+        values["mac_address"] = _mac(tx, values)
+        values["extra_dhcp_opts"] = port_checks.new_dhcp_options(values["extra_dhcp_opts"])
+        values["allowed_address_pairs"] = port_checks.complete_pairs(values)
+        given = values.get("port_security_enabled")
+        values["port_security_enabled"] = False if trusted else on["port_security_enabled"] if given is None else given
+        groups = values.get("security_groups")
+        if trusted:
+            groups = []
+        elif groups is None:
+            groups = [default_group] if values["port_security_enabled"] and default_group else []
+        values["security_groups"] = groups
+        values["binding:host_id"] = values.get("binding:host_id") or ""
+        values["binding:profile"] = values.get("binding:profile") or {}
+        values["binding:vif_type"], values["binding:vif_details"] = "unbound", {}
+        values["dns_name"] = port_checks.kept_dns_name(tx.config, values["dns_name"])
+        values["network:project_id"] = on["project_id"]
+
+    def validate(self, tx: Transaction, new: Row, old: Row | None) -> None:
+        port_checks.check(tx, new, old)
+        if old is None or set(new["security_groups"]) != set(old["security_groups"]):
+            security_group.check_usable(tx, new["security_groups"], new["project_id"])
+
+    # -- update
+
+    def prepare_update(self, tx: Transaction, old: Row, changes: Row, new: Row) -> None:
+        if "mac_address" in changes:
+            _update_mac(tx, old, new)
+        if "allowed_address_pairs" in changes:
+            new["allowed_address_pairs"] = port_checks.complete_pairs(new)
+        if "extra_dhcp_opts" in changes:
+            new["extra_dhcp_opts"] = port_checks.merge_dhcp_options(old["extra_dhcp_opts"], changes["extra_dhcp_opts"])
+        if "dns_name" in changes:
+            new["dns_name"] = port_checks.kept_dns_name(tx.config, new["dns_name"])
+        if is_trusted(new["device_owner"]):
+            new["port_security_enabled"] = False
+        new["binding:host_id"] = new["binding:host_id"] or ""
+        new["binding:profile"] = new["binding:profile"] or {}
+        if "fixed_ips" in changes or new["mac_address"] != old["mac_address"]:
+            new["fixed_ips"] = _changed_addresses(tx, old, changes, new)
+        if binding.differs(old, new):
+            binding.refuse_change(old, new)
+            _bind(tx, new)
+        new["dns_assignment"] = port_checks.dns_assignment(tx.config, new)
+
+    def write_update(self, tx: Transaction, old: Row, new: Row) -> None:
+        tx.update(self.resource, old, new)
+        if _as_set(new["fixed_ips"]) != _as_set(old["fixed_ips"]):
+            gone = _as_set(old["fixed_ips"]) - _as_set(new["fixed_ips"])
+            for subnet_id, ip in gone:
+                tx.execute(delete(ALLOCATIONS).where(ALLOCATIONS.c.subnet_id == subnet_id, ALLOCATIONS.c.ip_address == ip))
+            come = _as_set(new["fixed_ips"]) - _as_set(old["fixed_ips"])
+            _insert_addresses(tx, [(new["id"], subnet_id, ip) for subnet_id, ip in come])
+            tx.touch(self.resource, new)
+        if set(new["security_groups"]) != set(old["security_groups"]):
+            tx.execute(delete(_GROUPS).where(_GROUPS.c.port_id == new["id"]))
+            security_group.bind(tx, [(new["id"], group) for group in new["security_groups"]])
+            tx.touch(self.resource, new)
+
+    # -- delete
+
+    def validate_delete(self, tx: Transaction, row: Row) -> None:
+        if row["device_owner"] in IN_SERVICE and port_checks.still_served(tx, row):
+            raise errors.ServicePortInUse(id=row["id"], reason=f"has device owner {row['device_owner']}")
+
+    def write_delete(self, tx: Transaction, row: Row) -> None:
+        from weft.resources import floatingip
+
+        floatingip.release_port(tx, row)
+        tx.delete(self.resource, row)
+
+
+def _as_set(fixed_ips: Sequence[Mapping[str, str]]) -> set[tuple[str, str]]:
+    return {(fixed["subnet_id"], fixed["ip_address"]) for fixed in fixed_ips}
+
+
+def _mac(tx: Transaction, values: Row) -> str:
+    given = values.get("mac_address")
+    if not given:
+        return macs.generate(tx.config.api.base_mac)
+    _refuse_used_mac(tx, values["network_id"], given)
+    return str(given)
+
+
+def _refuse_used_mac(tx: Transaction, network_id: str, mac: str) -> None:
+    if tx.first(select(PORTS.c.id).where(PORTS.c.network_id == network_id, PORTS.c.mac_address == mac)):
+        raise errors.MacAddressInUse(network_id=network_id, mac=mac)
+
+
+def _update_mac(tx: Transaction, old: Row, new: Row) -> None:
+    if new["mac_address"] is None:
+        new["mac_address"] = macs.generate(tx.config.api.base_mac)
+    if new["mac_address"] == old["mac_address"]:
+        return
+    if is_trusted(old["device_owner"]):
+        raise errors.UnsupportedPortDeviceOwner(operation="mac address update", id=old["id"], device_owner=old["device_owner"])
+    if old["binding:vif_type"] not in binding.FREE:
+        raise errors.PortBound(
+            id=old["id"], vif_type=old["binding:vif_type"], old_mac=old["mac_address"], new_mac=new["mac_address"]
+        )
+    _refuse_used_mac(tx, new["network_id"], new["mac_address"])
+
+
+def _first_addresses(tx: Transaction, values: Row, expected: int) -> list[allocate.Fixed]:
+    wanted = values.get("fixed_ips")
+    values["ip_allocation"] = "none" if wanted == [] else "immediate"
+    subnets = subnet.of_network(tx, values["network_id"])
+    _known_subnets(tx, subnets, wanted or [])
+    return allocate.choose(tx, values["network_id"], subnets, values, wanted, expected)
+
+
+def _known_subnets(tx: Transaction, subnets: Sequence[Row], wanted: Sequence[Mapping[str, Any]]) -> None:
+    """Tell a subnet that does not exist (404) from one of another network (400)."""
+    here = {one["id"] for one in subnets}
+    for wish in wanted:
+        if wish.get("subnet_id") and wish["subnet_id"] not in here:
+            tx.get(subnet.SUBNET, wish["subnet_id"], everybody=True)
+
+
+def _changed_addresses(tx: Transaction, old: Row, changes: Row, new: Row) -> list[allocate.Fixed]:
+    """What the port has after a PUT: entries that match keep their address, the rest is released and chosen anew."""
+    subnets = subnet.of_network(tx, old["network_id"])
+    by_id = {one["id"]: one for one in subnets}
+    auto = [f for f in old["fixed_ips"] if f["subnet_id"] in by_id and allocate.is_auto(by_id[f["subnet_id"]])]
+    wanted = list(changes["fixed_ips"] or []) if "fixed_ips" in changes else list(old["fixed_ips"])
+    _known_subnets(tx, subnets, wanted)
+    dropped = {w["subnet_id"] for w in wanted if w.get("delete_subnet")}
+    wanted = [w for w in wanted if not w.get("delete_subnet")]
+    router = new["device_owner"] in allocate.ROUTER_OWNERS
+    if new["mac_address"] != old["mac_address"] and not router:
+        moved = {f["subnet_id"] for f in auto}
+        wanted = [{"subnet_id": w["subnet_id"]} if w.get("subnet_id") in moved else w for w in wanted]
+    kept, asked = port_checks.match_addresses(old["fixed_ips"], wanted, [] if router else auto, new["mac_address"] != old["mac_address"])
+    if not router:
+        settled = {f["subnet_id"] for f in kept} | {w.get("subnet_id") for w in asked} | dropped
+        asked += [{"subnet_id": f["subnet_id"]} for f in auto if f["subnet_id"] not in settled]
+    port_checks.refuse_lost_floating(tx, old, kept, asked)
+    return kept + allocate.choose(tx, old["network_id"], subnets, new, asked) if asked else kept
+
+
+def _bind(tx: Transaction, row: Row) -> None:
+    """Decide how the port is attached on its host; without a host it is unbound."""
+    binding.bind(tx, row)
+
+
+def _write_children(tx: Transaction, many: Sequence[Row]) -> None:
+    _insert_addresses(tx, [(row["id"], f["subnet_id"], f["ip_address"]) for row in many for f in row["fixed_ips"]])
+    security_group.bind(tx, [(row["id"], group) for row in many for group in row["security_groups"]])
+
+
+def _insert_addresses(tx: Transaction, many: Sequence[tuple[str, str, str]]) -> None:
+    if many:
+        tx.execute(insert(ALLOCATIONS), [{"port_id": p, "subnet_id": s, "ip_address": a} for p, s, a in many])
+
+
+# What other resources ask of ports.
+
+
+def ids_holding_network(tx: Transaction, network_id: str) -> list[str]:
+    """Ports that keep a network from being deleted."""
+    statement = select(PORTS.c.id).where(
+        PORTS.c.network_id == network_id, PORTS.c.device_owner.not_in(network.AUTO_DELETED)
+    )
+    return [row[0] for row in tx.all(statement.order_by(PORTS.c.id))]
+
+
+def delete_automatic(tx: Transaction, network_id: str) -> None:
+    """Delete the ports that come and go with their network."""
+    for row in tx.list(PORT, PORTS.c.network_id == network_id, PORTS.c.device_owner.in_(network.AUTO_DELETED)):
+        tx.delete(PORT, row)
+
+
+def uses_subnet(tx: Transaction, of: Row, *, ignore_auto: bool) -> bool:
+    """A port keeps the subnet from being deleted: a router's always, a workload's unless it made up its address itself."""
+    owners = PORTS.c.device_owner.not_in(network.AUTO_DELETED)
+    if ignore_auto:
+        owners = PORTS.c.device_owner.in_(sorted(allocate.ROUTER_OWNERS))
+    statement = select(PORTS.c.id).join(ALLOCATIONS, ALLOCATIONS.c.port_id == PORTS.c.id)
+    return bool(tx.first(statement.where(ALLOCATIONS.c.subnet_id == of["id"], owners).limit(1)))
+
+
+def forget_subnet(tx: Transaction, of: Row) -> None:
+    """Take a subnet's addresses from the ports that do not hold it back, and delete its automatic ports left without any."""
+    having = select(ALLOCATIONS.c.port_id).where(ALLOCATIONS.c.subnet_id == of["id"])
+    rows = tx.list(PORT, PORTS.c.id.in_(having))
+    tx.execute(delete(ALLOCATIONS).where(ALLOCATIONS.c.subnet_id == of["id"]))
+    for row in rows:
+        left = [fixed for fixed in row["fixed_ips"] if fixed["subnet_id"] != of["id"]]
+        if not left and row["device_owner"] in network.AUTO_DELETED:
+            tx.delete(PORT, row)
+        else:
+            tx.touch(PORT, row)
+
+
+def give_auto_addresses(tx: Transaction, of: Row) -> None:
+    """A new SLAAC subnet: every port of the network but the routers' has an address in it from now on."""
+    rows = tx.list(PORT, PORTS.c.network_id == of["network_id"], PORTS.c.device_owner.not_in(sorted(allocate.ROUTER_OWNERS)))
+    found = []
+    for row in rows:
+        fixed = allocate.choose(tx, of["network_id"], [of], row, [{"subnet_id": of["id"]}])[0]
+        found.append((row["id"], of["id"], fixed["ip_address"]))
+        tx.touch(PORT, row)
+    _insert_addresses(tx, found)
+
+
+def router_port_with(tx: Transaction, subnet_id: str, ip: str) -> str | None:
+    """The router port that has the address, if one has."""
+    statement = select(PORTS.c.id).join(ALLOCATIONS, ALLOCATIONS.c.port_id == PORTS.c.id).where(
+        and_(ALLOCATIONS.c.subnet_id == subnet_id, ALLOCATIONS.c.ip_address == ip),
+        or_(PORTS.c.device_owner.in_(sorted(allocate.ROUTER_OWNERS))),
+    )  # fmt: skip
+    found = tx.first(statement)
+    return str(found[0]) if found else None
+
+
+def create(tx: Transaction, **values: Any) -> Row:
+    """Create a port on Weft's own account (a router's, a floating IP's): no policy, no quota limit."""
+    return PORT.strategy.create(tx, {**DEFAULTS, **values})
+
+
+DEFAULTS: Mapping[str, Any] = {
+    "name": "",
+    "description": "",
+    "admin_state_up": True,
+    "device_id": "",
+    "device_owner": "",
+    "extra_dhcp_opts": None,
+    "binding:vnic_type": "normal",
+    "dns_name": "",
+    "dns_domain": "",
+}
+
+PORT = Resource(
+    member="port",
+    collection="ports",
+    attributes=ATTRIBUTES,
+    table=PORTS,
+    strategy=PortStrategy(),
+    not_found=errors.PortNotFound,
+    bulk=True,
+    tags=True,
+    strict_marker=True,
+    quota="port",
+    shims=("ip-substring-filtering", "port-mac-address-regenerate", "aap-reject-multicast"),
+)

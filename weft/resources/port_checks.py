@@ -1,0 +1,183 @@
+"""What a port may be: the checks and computed attributes of ports, apart from their life in port.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, and_, or_, select
+
+from weft import errors
+from weft.config import Config
+from weft.ipam.allocate import ALLOCATIONS
+from weft.registry.resource import Row
+from weft.resources import binding
+from weft.store.transaction import Transaction
+
+MAY_BE_BLANK = frozenset({"router", "classless-static-route"})
+"""Extra DHCP options that mean something without a value."""
+NO_DOMAIN = "openstacklocal"
+"""The default of dns_domain, which turns port names off."""
+
+
+def check(tx: Transaction, new: Row, old: Row | None) -> None:
+    """Raise what is wrong with the port that `new` would be."""
+    _check_security(new, old)
+    most = tx.config.api.max_allowed_address_pair
+    if len(new["allowed_address_pairs"]) > most:
+        raise errors.AllowedAddressPairExhausted(limit=most)
+    if len(msgspec.json.encode(new["binding:profile"])) > binding.LARGEST_PROFILE:
+        raise errors.InvalidInput(reason="binding:profile value too large")
+    changed = old is None or (new["device_id"], new["device_owner"]) != (old["device_id"], old["device_owner"])
+    if changed and new["device_owner"].startswith("network:router_interface") and not tx.context.is_admin:
+        _check_router_is_own(tx, new)
+
+
+def _check_security(new: Row, old: Row | None) -> None:
+    """Groups and pairs need port security; groups need an address, too."""
+    if new["port_security_enabled"]:
+        return
+    if new["security_groups"]:
+        if old is not None and old["security_groups"]:
+            raise errors.PortSecurityPortHasSecurityGroup()
+        raise errors.PortSecurityAndIPRequiredForSecurityGroups()
+    if new["allowed_address_pairs"]:
+        raise errors.AddressPairAndPortSecurityRequired()
+
+
+def _check_router_is_own(tx: Transaction, new: Row) -> None:
+    from weft.resources import router
+
+    owner = router.owner(tx, new["device_id"]) if new["device_id"] else None
+    if owner is not None and owner != tx.context.project_id:
+        raise errors.DeviceIDNotOwnedByTenant(device_id=new["device_id"])
+
+
+def still_served(tx: Transaction, port: Row) -> bool:
+    """The router or floating IP that the port belongs to exists."""
+    from weft.resources import floatingip, router
+
+    if port["device_owner"] == "network:floatingip":
+        return floatingip.exists(tx, port["device_id"])
+    return router.owner(tx, port["device_id"]) is not None
+
+
+def complete_pairs(values: Row) -> list[dict[str, str]]:
+    """The allowed address pairs, each with a MAC: the port's own where none is given."""
+    found: list[dict[str, str]] = []
+    for pair in values.get("allowed_address_pairs") or []:
+        whole = {"ip_address": pair["ip_address"], "mac_address": pair.get("mac_address") or values["mac_address"]}
+        if whole in found:
+            raise errors.DuplicateAddressPairInRequest(mac=whole["mac_address"], ip=whole["ip_address"])
+        found.append(whole)
+    return found
+
+
+def new_dhcp_options(options: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
+    """The options as kept: with their IP version, without those that have no value."""
+    kept: list[dict[str, Any]] = []
+    for option in options or []:
+        whole = {"opt_name": option["opt_name"], "opt_value": option["opt_value"], "ip_version": option.get("ip_version", 4)}
+        if any(_same_option(whole, other) for other in kept):
+            raise errors.HTTPBadRequest(
+                f"Invalid input for extra_dhcp_opts. Reason: Duplicate items in the list: '{whole['opt_name']}'."
+            )
+        if whole["opt_value"] or (whole["opt_name"] in MAY_BE_BLANK and whole["opt_value"] is not None):
+            kept.append(whole)
+    return kept
+
+
+def merge_dhcp_options(
+    old: Sequence[Mapping[str, Any]], changes: Sequence[Mapping[str, Any]] | None
+) -> list[dict[str, Any]]:
+    """`old` with `changes`: per name and IP version a new value replaces, null deletes."""
+    kept = [dict(option) for option in old]
+    for change in changes or []:
+        whole = {"opt_name": change["opt_name"], "opt_value": change["opt_value"], "ip_version": change.get("ip_version", 4)}
+        kept = [option for option in kept if not _same_option(option, whole)]
+        if whole["opt_value"] is not None:
+            kept.append(whole)
+    return kept
+
+
+def _same_option(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return bool(one["opt_name"] == other["opt_name"] and one["ip_version"] == other["ip_version"])
+
+
+def kept_dns_name(config: Config, name: str) -> str:
+    """The dns_name that is stored: none while the installation has no domain of its own."""
+    return "" if config.api.dns_domain.rstrip(".") == NO_DOMAIN else name
+
+
+def dns_assignment(config: Config, row: Row) -> list[dict[str, str]]:
+    """Names of the port's addresses: its dns_name, or host-10-0-0-3 for the address 10.0.0.3."""
+    domain = (config.api.dns_domain.rstrip(".") + ".") if config.api.dns_domain else ""
+    found = []
+    for fixed in row["fixed_ips"]:
+        ip = fixed["ip_address"]
+        host = row["dns_name"] or "host-" + ip.replace(".", "-").replace(":", "-")
+        fqdn = host if host.endswith(".") else f"{host}.{domain}" if domain else host
+        found.append({"ip_address": ip, "hostname": host.partition(".")[0] if host.endswith(".") else host, "fqdn": fqdn})
+    return found
+
+
+def match_addresses(
+    old: Sequence[dict[str, str]], wanted: Sequence[Mapping[str, Any]], auto: Sequence[dict[str, str]], mac_changed: bool
+) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
+    """(addresses that stay, entries that need a new one): an entry by address keeps that, an entry by subnet alone keeps an
+    old address of that subnet, unless it is one that the host makes from its MAC and the MAC has changed."""
+    left = [fixed for fixed in old if not (mac_changed and fixed in auto)]
+    kept: list[dict[str, str]] = []
+    asked: list[dict[str, Any]] = []
+
+    def take(matching: Any) -> bool:
+        for fixed in left:
+            if matching(fixed):
+                left.remove(fixed)
+                kept.append(fixed)
+                return True
+        return False
+
+    by_address = [wish for wish in wanted if wish.get("ip_address")]
+    by_subnet = [wish for wish in wanted if not wish.get("ip_address")]
+    for wish in by_address:
+        ip, subnet_id = wish["ip_address"], wish.get("subnet_id")
+        if not take(lambda f, ip=ip, s=subnet_id: f["ip_address"] == ip and s in (None, f["subnet_id"])):
+            asked.append(dict(wish))
+    for wish in by_subnet:
+        if not take(lambda f, s=wish.get("subnet_id"): f["subnet_id"] == s):
+            asked.append(dict(wish))
+    return kept, asked
+
+
+def refuse_lost_floating(
+    tx: Transaction, old: Row, kept: Sequence[Mapping[str, str]], asked: Sequence[Mapping[str, Any]]
+) -> None:
+    """A floating IP holds the address that it points at."""
+    from weft.resources import floatingip
+
+    stay = {fixed["ip_address"] for fixed in kept} | {wish.get("ip_address") for wish in asked}
+    gone = [fixed["ip_address"] for fixed in old["fixed_ips"] if fixed["ip_address"] not in stay]
+    if gone:
+        floatingip.refuse_loss(tx, old["id"], gone)
+
+
+def filter_fixed_ips(_tx: Transaction, values: Sequence[tuple[str, str]]) -> ColumnElement[bool]:
+    """fixed_ips=ip_address=A, fixed_ips=subnet_id=S, fixed_ips=ip_address_substr=T: values of one key OR, keys AND."""
+    from weft.resources.port import PORTS
+
+    by_key: dict[str, list[str]] = {}
+    for key, value in values:
+        by_key.setdefault(key, []).append(value)
+    clauses: list[ColumnElement[bool]] = []
+    for key, wanted in by_key.items():
+        if key == "ip_address_substr":
+            clauses.append(or_(*(ALLOCATIONS.c.ip_address.contains(one, autoescape=True) for one in wanted)))
+        else:
+            clauses.append(ALLOCATIONS.c[key].in_(wanted))
+    return PORTS.c.id.in_(select(ALLOCATIONS.c.port_id).where(and_(*clauses)))
+
+
+def filter_substring(tx: Transaction, values: Sequence[str]) -> ColumnElement[bool]:
+    return filter_fixed_ips(tx, [("ip_address_substr", value) for value in values])

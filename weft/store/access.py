@@ -1,0 +1,43 @@
+"""Which rows a caller may see: his project's, and those that an RBAC policy shows to him or to everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Index, String, Table, UniqueConstraint, bindparam, exists, or_
+
+from weft.store.schema import ID, METADATA, PROJECT, identity
+
+EVERYBODY = "*"
+SHARED, EXTERNAL = "access_as_shared", "access_as_external"
+
+RBAC_ENTRIES = Table(
+    "rbac_entries",
+    METADATA,
+    *identity(),
+    Column("object_type", String(64), nullable=False),
+    Column("object_id", ID, nullable=False),
+    Column("target_tenant", PROJECT, nullable=False),
+    Column("action", String(64), nullable=False),
+    UniqueConstraint("object_type", "object_id", "target_tenant", "action"),
+    Index("ix_rbac_entries_object", "object_id", "action", "target_tenant"),
+)
+
+caller = bindparam("project_id", type_=PROJECT, required=True)
+"""The caller's project, bound when a prepared SELECT runs."""
+
+
+def granted(object_id: ColumnElement[Any], actions: Iterable[str]) -> ColumnElement[bool]:
+    """An RBAC policy grants the caller one of `actions` on the object."""
+    entries = RBAC_ENTRIES.alias()
+    return exists().where(
+        entries.c.object_id == object_id,
+        entries.c.action.in_(list(actions)),
+        or_(entries.c.target_tenant == caller, entries.c.target_tenant == EVERYBODY),
+    )
+
+
+def shared(object_id: ColumnElement[Any]) -> ColumnElement[bool]:
+    """The API's derived attribute `shared`."""
+    return granted(object_id, (SHARED,))

@@ -1,0 +1,191 @@
+"""SELECT and INSERT made from a resource's declaration: API rows out, API rows in, one statement whatever the length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Insert,
+    Integer,
+    Numeric,
+    Select,
+    and_,
+    bindparam,
+    false,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    true,
+)
+
+from weft import errors
+from weft.registry.resource import Resource, Row
+from weft.store import access
+from weft.store.schema import json_has_text
+
+if TYPE_CHECKING:
+    from weft.store.transaction import Transaction
+
+
+@dataclass(slots=True)
+class Query:
+    """What a list asks for. `filters`: name -> values, of which one must match; `sort`: (name, descending);
+    `limit` None: everything; `marker`: id of the last item seen; `reverse`: the page before it."""
+
+    filters: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    sort: Sequence[tuple[str, bool]] = ()
+    limit: int | None = None
+    marker: str | None = None
+    reverse: bool = False
+
+
+@lru_cache(maxsize=None)
+def _expressions(resource: Resource) -> Mapping[str, ColumnElement[Any]]:
+    """name -> SQL of everything that a SELECT can bring: stored attributes and the strategy's own expressions."""
+    found: dict[str, ColumnElement[Any]] = {name: resource.table.c[column] for name, column in resource.stored}
+    found.update(resource.strategy.columns())
+    return found
+
+
+@lru_cache(maxsize=None)
+def _base(resource: Resource, everybody: bool) -> tuple[tuple[str, ...], Select[Any]]:
+    """(names, SELECT of all rows that a caller may see)."""
+    expressions = _expressions(resource)
+    statement = select(*expressions.values()).select_from(resource.table)
+    if not everybody:
+        statement = statement.where(_visible(resource))
+    return tuple(expressions), statement
+
+
+def _visible(resource: Resource) -> ColumnElement[bool]:
+    clauses: list[ColumnElement[bool]] = []
+    if "project_id" in resource.table.c:
+        clauses.append(resource.table.c.project_id == access.caller)
+    if resource.visible_by_rbac:
+        clauses.append(access.granted(resource.table.c.id, resource.visible_by_rbac))
+    further = resource.strategy.visible()
+    if further is not None:
+        clauses.append(further)
+    return or_(*clauses) if clauses else true()
+
+
+@lru_cache(maxsize=None)
+def _by_id(resource: Resource, everybody: bool) -> tuple[tuple[str, ...], Select[Any]]:
+    names, statement = _base(resource, everybody)
+    return names, statement.where(resource.table.c.id == bindparam("row_id"))
+
+
+@lru_cache(maxsize=None)
+def insert_statement(resource: Resource) -> Insert:
+    """INSERT of a whole row."""
+    return insert(resource.table)
+
+
+def _complete(tx: Transaction, resource: Resource, names: Sequence[str], found: Sequence[Any]) -> list[Row]:
+    result: list[Row] = [dict(zip(names, row, strict=True)) for row in found]
+    resource.strategy.view_many(tx, result)
+    return result
+
+
+def _everybody(tx: Transaction, everybody: bool) -> bool:
+    return everybody or tx.context.sees_everything
+
+
+def find(tx: Transaction, resource: Resource, id: str, *, everybody: bool) -> Row | None:
+    """One object by its id, or None when it is not there or not visible."""
+    names, statement = _by_id(resource, _everybody(tx, everybody))
+    found = tx.connection.execute(statement, {"row_id": id, "project_id": tx.context.project_id}).all()
+    return _complete(tx, resource, names, found)[0] if found else None
+
+
+def select_where(tx: Transaction, resource: Resource, where: Sequence[Any], *, everybody: bool) -> list[Row]:
+    """All objects that fulfil `where`."""
+    names, statement = _base(resource, _everybody(tx, everybody))
+    found = tx.connection.execute(statement.where(*where), {"project_id": tx.context.project_id}).all()
+    return _complete(tx, resource, names, found)
+
+
+def page(tx: Transaction, resource: Resource, query: Query, *where: ColumnElement[bool]) -> list[Row]:
+    """One page of the objects that the caller may see, in the order that he asked for."""
+    names, statement = _base(resource, tx.context.sees_everything)
+    clauses = [*where, *(_clause(tx, resource, name, values) for name, values in query.filters.items())]
+    statement = statement.where(*clauses)
+    keys = _sort_keys(resource, query.sort)
+    if query.limit is not None and query.marker:
+        statement = statement.where(_beyond(tx, resource, keys, query))
+    for expression, descending in keys:
+        statement = statement.order_by(expression.desc() if descending != query.reverse else expression.asc())
+    if query.limit is not None:
+        statement = statement.limit(query.limit)
+    found = tx.connection.execute(statement, {"project_id": tx.context.project_id}).all()
+    result = _complete(tx, resource, names, found)
+    return result[::-1] if query.reverse else result
+
+
+def _clause(tx: Transaction, resource: Resource, name: str, values: Sequence[Any]) -> ColumnElement[bool]:
+    own = resource.strategy.filters().get(name)
+    if own is not None:
+        return own(tx, values)
+    if name in ("tags", "tags-any", "not-tags", "not-tags-any"):
+        return _tags(resource, name, values)
+    expression = _expressions(resource).get(name)
+    if expression is None:
+        raise errors.HTTPBadRequest(f"['{name}'] is invalid attribute for filtering")
+    if isinstance(expression.type, Boolean):
+        return or_(*(expression if value else not_(expression) for value in values)) if values else false()
+    present = [value for value in values if value is not None]
+    clause: ColumnElement[bool] = expression.in_(present) if present else false()
+    return or_(clause, expression.is_(None)) if len(present) < len(values) else clause
+
+
+def _tags(resource: Resource, name: str, values: Sequence[str]) -> ColumnElement[bool]:
+    """tags: all of them; tags-any: one of them; not-…: the opposite. Values are comma separated lists."""
+    wanted = [tag for value in values for tag in value.split(",") if tag]
+    if not wanted:
+        return false()
+    has = [json_has_text(resource.table.c.tags, tag) for tag in wanted]
+    clause = or_(*has) if name.endswith("any") else and_(*has)
+    return not_(clause) if name.startswith("not-") else clause
+
+
+def _sort_keys(resource: Resource, sort: Sequence[tuple[str, bool]]) -> list[tuple[ColumnElement[Any], bool]]:
+    expressions = _expressions(resource)
+    keys = [(_without_null(expressions[name]), descending) for name, descending in sort if name in expressions]
+    if "id" in expressions and all(name != "id" for name, _ in sort):
+        keys.append((expressions["id"], False))
+    return keys
+
+
+def _without_null(expression: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Order NULL before everything else, on every database."""
+    if getattr(expression, "nullable", True) is False or isinstance(expression.type, Boolean):
+        return expression
+    return func.coalesce(expression, -1 if isinstance(expression.type, Integer | Numeric) else "")
+
+
+def _beyond(
+    tx: Transaction, resource: Resource, keys: Sequence[tuple[ColumnElement[Any], bool]], query: Query
+) -> ColumnElement[bool]:
+    """Rows after the marker (before it, in reverse) in the order of `keys`."""
+    found = tx.connection.execute(
+        select(*(expression for expression, _ in keys)).where(resource.table.c.id == query.marker),
+        {"project_id": tx.context.project_id},
+    ).first()
+    if found is None:
+        if resource.strict_marker:
+            raise resource.not_found(id=query.marker)
+        return true()
+    equal: list[ColumnElement[bool]] = []
+    ways: list[ColumnElement[bool]] = []
+    for (expression, descending), value in zip(keys, found, strict=True):
+        further = expression < value if descending != query.reverse else expression > value
+        ways.append(and_(*equal, further))
+        equal.append(expression == value)
+    return or_(*ways)

@@ -1,0 +1,213 @@
+"""What a request does to the database, in its one transaction: rows in, rows out, revisions, quota, the change log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from sqlalchemy import Connection, Executable, Row as SqlRow, bindparam, delete, update
+
+from weft import errors
+from weft.config import Config
+from weft.context import Context
+from weft.registry.resource import Resource, Row
+from weft.store import changes, quota, rows
+
+
+T = TypeVar("T")
+
+
+def now() -> str:
+    """The time as the API writes it: UTC, whole seconds."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What app.py hands to everything that runs in a transaction.
+
+    `bind(tx, port row, segments)` decides how a port is attached to its host: a Binding, or an Unbound with the reason.
+    `zones(tx, kind)` names the availability zones with agents for networks (`network`) or routers (`router`).
+    """
+
+    config: Config
+    bind: Callable[[Transaction, Row, Sequence[Row]], Any] | None = None
+    zones: Callable[[Transaction, str], frozenset[str]] = lambda tx, kind: frozenset()
+
+
+class Transaction:
+    """One transaction on behalf of `context`. Rows are API rows; everything else of the database stays below this line."""
+
+    __slots__ = ("_bumped", "_changes", "_charges", "_fresh", "_limits", "_memo", "config", "connection", "context", "environment", "now")
+
+    def __init__(self, connection: Connection, context: Context, environment: Environment) -> None:
+        self.connection = connection
+        self.context = context
+        self.environment = environment
+        self.config = environment.config
+        self.now = now()
+        self._changes: dict[tuple[str, str], dict[str, Any]] = {}
+        self._bumped: dict[tuple[str, str], int] = {}
+        self._fresh: set[tuple[str, str]] = set()
+        self._charges: dict[tuple[str, str], int] = {}
+        self._limits: set[tuple[str, str]] = set()
+        self._memo: dict[Any, Any] = {}
+
+    # -- reading
+
+    def once(self, key: Any, load: Callable[[], T]) -> T:
+        """`load()`, called at most once per transaction for `key`: what several verbs of one request need."""
+        if key not in self._memo:
+            self._memo[key] = load()
+        return self._memo[key]  # type: ignore[no-any-return]
+
+    def forget(self, key: Any) -> None:
+        """Forget what `once` remembers: it has changed."""
+        self._memo.pop(key, None)
+
+    def execute(self, statement: Executable, parameters: Any = None) -> Any:
+        return self.connection.execute(statement, parameters)
+
+    def all(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[SqlRow[Any]]:
+        return self.connection.execute(statement, parameters).all()
+
+    def first(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> SqlRow[Any] | None:
+        return self.connection.execute(statement, parameters).first()
+
+    def find(self, resource: Resource, id: str, *, everybody: bool = False) -> Row | None:
+        """The object with that id if the caller may see it (`everybody`: if it exists)."""
+        return rows.find(self, resource, id, everybody=everybody)
+
+    def get(self, resource: Resource, id: str, *, everybody: bool = False) -> Row:
+        """Like `find`, but raises the resource's NotFound."""
+        row = self.find(resource, id, everybody=everybody)
+        if row is None:
+            raise resource.not_found(id=id)
+        return row
+
+    def list(self, resource: Resource, *where: Any, everybody: bool = True) -> list[Row]:
+        """All objects that fulfil the clauses `where` on the resource's table."""
+        return rows.select_where(self, resource, where, everybody=everybody)
+
+    # -- writing
+
+    def insert(self, resource: Resource, row: Row) -> None:
+        """Insert `row`, completing it with id, revision and times; count it against the quota; log it."""
+        self.insert_many(resource, [row])
+
+    def insert_many(self, resource: Resource, many: Sequence[Row]) -> None:
+        if not many:
+            return
+        for row in many:
+            row.setdefault("id", str(uuid4()))
+            if resource.stamped:
+                row["revision_number"] = 0
+                row["created_at"] = row["updated_at"] = self.now
+                row.setdefault("tags", [])
+            self._fresh.add((resource.member, row["id"]))
+            self.record(resource, row, "create")
+            if resource.quota:
+                self.charge(row["project_id"], resource.quota, 1)
+        stored = resource.stored
+        values = [{column: row[name] for name, column in stored} for row in many]
+        self.connection.execute(rows.insert_statement(resource), values if len(values) > 1 else values[0])
+
+    def update(self, resource: Resource, old: Row, new: Row) -> None:
+        """Write the stored attributes in which `new` differs from `old`; bumps the revision once per transaction.
+
+        On PostgreSQL a concurrent change of the same row is a serialization failure, which the store tries again.
+        """
+        values = {column: new[name] for name, column in resource.stored if new[name] != old.get(name)}
+        if not values:
+            return
+        if resource.stamped:
+            new["updated_at"] = values["updated_at"] = self.now
+            new["revision_number"] = values["revision_number"] = self._next_revision(resource, new)
+        table = resource.table
+        self.connection.execute(update(table).where(table.c.id == bindparam("row_id")).values(**values), {"row_id": new["id"]})
+        self.record(resource, new, "update")
+
+    def delete(self, resource: Resource, row: Row) -> None:
+        table = resource.table
+        self.connection.execute(delete(table).where(table.c.id == bindparam("row_id")), {"row_id": row["id"]})
+        self.record(resource, row, "delete")
+        if resource.quota:
+            self.charge(row["project_id"], resource.quota, -1)
+
+    def touch(self, resource: Resource, row: Row) -> None:
+        """Something that belongs to `row` but stands in another table changed: bump its revision and log an update."""
+        if resource.stamped and (resource.member, row["id"]) not in self._fresh and (resource.member, row["id"]) not in self._bumped:
+            row["updated_at"] = self.now
+            row["revision_number"] = self._next_revision(resource, row)
+            table = resource.table
+            self.connection.execute(
+                update(table).where(table.c.id == bindparam("row_id")),
+                {"row_id": row["id"], "updated_at": self.now, "revision_number": row["revision_number"]},
+            )
+        self.record(resource, row, "update")
+
+    def record(self, resource: Resource, row: Row, operation: str) -> None:
+        """Note in the change log that `operation` happened to `row`; several on one object in one transaction become one."""
+        key = (resource.member, row["id"])
+        earlier = self._changes.get(key)
+        if earlier is not None:
+            if earlier["operation"] == "create" and operation == "delete":
+                operation = "delete"
+            elif earlier["operation"] in ("create", "delete") or operation == "status":
+                operation = earlier["operation"]
+        self._changes[key] = {
+            "kind": resource.member,
+            "id": row["id"],
+            "revision": row.get("revision_number") or 0,
+            "project_id": row.get("project_id") or "",
+            "operation": operation,
+            "request_id": self.context.request_id,
+            "at": self.now,
+        }
+
+    def _next_revision(self, resource: Resource, row: Row) -> int:
+        key = (resource.member, row["id"])
+        if key in self._fresh:
+            return int(row["revision_number"])
+        if key not in self._bumped:
+            self._bumped[key] = row["revision_number"] + 1
+        return self._bumped[key]
+
+    # -- quota
+
+    def charge(self, project_id: str, name: str, amount: int) -> None:
+        """Count `amount` more (or fewer) of `name` for the project; settled in one statement each at the end."""
+        if project_id:
+            key = (project_id, name)
+            self._charges[key] = self._charges.get(key, 0) + amount
+
+    def hold_to_limit(self, project_id: str, name: str) -> None:
+        """The limit of `name` binds this transaction. (What Weft itself creates is counted, but never refused.)"""
+        self._limits.add((project_id, name))
+
+    def finish(self) -> None:
+        """The last act before commit: quota counters, then the change log."""
+        over = []
+        for (project, name), amount in sorted(self._charges.items()):
+            if amount:
+                limit = self.default_limit(name) if (project, name) in self._limits else None
+                if not quota.move(self.connection, project, name, amount, limit):
+                    over.append(name)
+        if over:
+            raise errors.OverQuota(resources=sorted(set(over)))
+        changes.append(self.connection, list(self._changes.values()))
+
+    def default_limit(self, name: str) -> int:
+        """The configured limit of a project for `name`; -1: none."""
+        value = getattr(self.config.quotas, f"quota_{name}", None)
+        return int(self.config.quotas.default_quota if value is None else value)
+
+    @property
+    def changed(self) -> bool:
+        """True once something was written that the change log will tell."""
+        return bool(self._changes)
+
+
