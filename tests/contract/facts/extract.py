@@ -32,6 +32,47 @@ def errors(oracle: dict[str, Any]) -> list[dict[str, Any]]:
     return [rows[key] for key in sorted(rows)]
 
 
+ATTRIBUTE_FACTS = {
+    "name": "name",
+    "rule": "rule",
+    "post": "allow_post",
+    "put": "allow_put",
+    "required": "required_on_post",
+    "visible": "is_visible",
+    "filter": "is_filter",
+    "sort": "is_sort_key",
+    "policy": "enforce_policy",
+    "extension": "extension",
+}
+"""Our word -> the oracle's."""
+
+
+def attributes(oracle: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Path of a resource -> its attributes; `default` is there only where the attribute has one."""
+    return {
+        resource["path"]: [_attribute(row) for row in resource["attributes"] if not row.get("definition_only")]
+        for resource in oracle["resources"]
+        if resource["project"] == "neutron" and not resource["phantom_route"]
+    }
+
+
+def _attribute(row: dict[str, Any]) -> dict[str, Any]:
+    fact = {ours: row[theirs] for ours, theirs in ATTRIBUTE_FACTS.items()}
+    if row["has_default"]:
+        fact["default"] = row["default"]
+    return fact
+
+
+def extensions(oracle: dict[str, Any]) -> list[dict[str, Any]]:
+    """What /v2.0/extensions says of each extension of the core project; `loaded`: the reference run had it."""
+    keys = ("alias", "name", "description", "updated")
+    return [
+        {key: row[key] for key in keys} | {"loaded": row["loaded_in_reference_run"]}
+        for row in oracle["extensions"]
+        if row["project"] == "neutron"
+    ]
+
+
 def write(name: str, rows: Any) -> None:
     """One row per line, so that a change of the facts is readable."""
     if isinstance(rows, dict):
@@ -47,7 +88,10 @@ def _lines(rows: list[Any]) -> str:
 
 
 def main(folder: Path) -> None:
+    api = json.loads((folder / "api.json").read_text())
     write("errors.json", errors(json.loads((folder / "errors.json").read_text())))
+    write("attributes.json", attributes(api))
+    write("extensions.json", extensions(api))
 
 
 if __name__ == "__main__":
