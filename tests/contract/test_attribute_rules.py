@@ -166,7 +166,7 @@ JUNK: list[Any] = [
 ]
 
 
-def outcome(type_: t.Type, value: Any) -> str | None | errors.Fault:
+def outcome(type_: t.Type, value: Any) -> str | errors.Fault | None:
     try:
         return type_.validate(type_.convert(value))
     except errors.Fault as fault:

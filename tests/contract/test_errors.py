@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import pickle
 import string
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -100,15 +102,40 @@ def test_nothing_internal_was_provoked_by_a_request() -> None:
     assert provoked == set()
 
 
+def names_in(template: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+
+
 @pytest.mark.parametrize("cls", [c for c in CLASSES if c is not errors.MultipleFaults], ids=lambda cls: cls.__name__)
 def test_message_takes_its_facts(cls: type[errors.Fault]) -> None:
-    names = {name for _, name, _, _ in string.Formatter().parse(cls.message) if name is not None}
+    names = names_in(cls.message)
     assert all(name.isidentifier() for name in names)
     fault = cls(**{name: f"[{name}]" for name in names})
     assert all(f"[{name}]" in fault.message for name in names)
     assert str(fault) == fault.message
     assert cls().message.count("<") >= len(names)  # missing facts are named, not fatal
     assert pickle.loads(pickle.dumps(fault)).message == fault.message
+
+
+def raised() -> Iterator[tuple[str, type[errors.Fault], set[str]]]:
+    """(place, class, names of the facts) for every fault that the code makes with its class's own sentence."""
+    for path in sorted(Path(errors.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and not node.args):
+                continue
+            owner, facts = node.func.value, {keyword.arg for keyword in node.keywords}
+            cls = getattr(errors, node.func.attr, None)
+            if isinstance(owner, ast.Name) and owner.id == "errors" and isinstance(cls, type) and None not in facts:
+                yield f"{path.name}:{node.lineno}", cls, {fact for fact in facts if fact}
+
+
+def test_faults_are_raised_with_the_facts_that_their_sentence_names() -> None:
+    incomplete = [
+        f"{place}: {cls.__name__} lacks {', '.join(missing)}"
+        for place, cls, facts in raised()
+        if (missing := sorted(names_in(cls.message) - facts))
+    ]
+    assert incomplete == []
 
 
 def test_no_type_twice() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weft import errors
@@ -196,6 +196,7 @@ def outcome(
         return {}, fault
 
 
+@settings(deadline=None)
 @given(st.dictionaries(NAMES, JSON), st.sampled_from([MEMBER, ADMIN, NOBODY]))
 def test_any_body_is_read_or_refused_and_left_alone(body: dict[str, Any], context: Context) -> None:
     before = copy.deepcopy(body)

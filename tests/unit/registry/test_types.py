@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weft import errors
@@ -63,6 +63,7 @@ def test_range() -> None:
     assert check(t.integer, -(2**31)) is None
 
 
+@settings(deadline=None)
 @given(st.integers())
 def test_integers_are_taken_as_numbers_and_as_text(value: int) -> None:
     if abs(value) < 10**20:
@@ -79,6 +80,7 @@ def test_string() -> None:
     assert check(t.string(9), "\ud800") is not None
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_text_that_is_taken_can_be_stored(value: str) -> None:
     if t.text_fault(value) is None:
@@ -100,6 +102,7 @@ def test_names() -> None:
         check(t.name_not_default, "DeFault")
 
 
+@settings(deadline=None)
 @given(st.uuids())
 def test_uuid_in_every_form(value: UUID) -> None:
     for text in (str(value), value.hex, str(value).upper()):

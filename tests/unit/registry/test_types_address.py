@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from weft import errors
@@ -49,6 +49,7 @@ def test_no_ip(value: Any) -> None:
     assert check(a.ip, value) == f"'{value}' is not a valid IP address"
 
 
+@settings(deadline=None)
 @given(st.ip_addresses())
 def test_every_address_is_taken_in_every_form(address: Any) -> None:
     assert a.ip.convert(address.exploded) == str(address)
