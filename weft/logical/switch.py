@@ -1,0 +1,86 @@
+"""Networks and ports as the API has them, rendered to logical switches and ports. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
+from typing import Any
+
+from weft.logical.model import (
+    Address,
+    AddressPair,
+    DhcpOption,
+    DhcpOptions,
+    LogicalPort,
+    LogicalSwitch,
+    Route,
+    Segment,
+)
+
+Row = Mapping[str, Any]
+
+
+def switch(network: Row, subnets: Iterable[Row]) -> LogicalSwitch:
+    """The switch of a network; `_segments` of the row are its segments in order."""
+    return LogicalSwitch(
+        id=network["id"],
+        name=network["name"],
+        project_id=network["project_id"],
+        mtu=network["mtu"],
+        segments=tuple(
+            Segment(one["network_type"], one["physical_network"], one["segmentation_id"]) for one in network["_segments"]
+        ),
+        subnets=tuple(dhcp_options(one) for one in sorted(subnets, key=lambda one: str(one["id"]))),
+        external=network["router:external"],
+        enabled=network["admin_state_up"],
+        dns_domain=network["dns_domain"],
+    )
+
+
+def dhcp_options(subnet: Row) -> DhcpOptions:
+    """What hosts of the subnet learn."""
+    return DhcpOptions(
+        subnet_id=subnet["id"],
+        ip_version=subnet["ip_version"],
+        cidr=subnet["cidr"],
+        gateway_ip=subnet["gateway_ip"],
+        enable_dhcp=subnet["enable_dhcp"],
+        dns_nameservers=tuple(subnet["dns_nameservers"]),
+        host_routes=tuple(Route(one["destination"], one["nexthop"]) for one in subnet["host_routes"]),
+        ra_mode=subnet["ipv6_ra_mode"],
+        address_mode=subnet["ipv6_address_mode"],
+        dns_publish=subnet["dns_publish_fixed_ip"],
+    )
+
+
+def addresses(port: Row, subnets: Mapping[str, Row]) -> tuple[Address, ...]:
+    """A port's fixed IPs with the prefix lengths of their subnets, IPv4 first."""
+    found = [
+        Address(fixed["ip_address"], ip_network(subnets[fixed["subnet_id"]]["cidr"]).prefixlen, fixed["subnet_id"])
+        for fixed in port["fixed_ips"]
+        if fixed["subnet_id"] in subnets
+    ]
+    return tuple(sorted(found, key=lambda one: (one.version, one.subnet_id, one.ip)))
+
+
+def port(row: Row, subnets: Mapping[str, Row]) -> LogicalPort:
+    """A workload's port."""
+    return LogicalPort(
+        id=row["id"],
+        switch=row["network_id"],
+        mac=row["mac_address"],
+        name=row["name"],
+        project_id=row["project_id"],
+        addresses=addresses(row, subnets),
+        device_id=row["device_id"],
+        device_owner=row["device_owner"],
+        host=row["binding:host_id"],
+        enabled=row["admin_state_up"],
+        port_security=row["port_security_enabled"],
+        pairs=tuple(AddressPair(one["mac_address"], one["ip_address"]) for one in row["allowed_address_pairs"]),
+        groups=tuple(sorted(row["security_groups"])),
+        dhcp_options=tuple(
+            DhcpOption(one["opt_name"], one["opt_value"], one["ip_version"]) for one in row["extra_dhcp_opts"]
+        ),
+        dns=tuple((one["ip_address"], one["hostname"], one["fqdn"]) for one in row["dns_assignment"]),
+    )
