@@ -1,0 +1,60 @@
+"""A bell between processes of one machine: whoever commits a change rings, reconcilers wake. Carries no information."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+from pathlib import Path
+
+
+def path(state_path: Path) -> Path:
+    return state_path / "run" / "doorbell"
+
+
+class Bell:
+    """Rings the doorbell of a state folder; silent when nobody listens."""
+
+    def __init__(self, state_path: Path) -> None:
+        self._path = str(path(state_path))
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+
+    def ring(self) -> None:
+        """Wake the listener. A full queue means that it is about to wake anyway."""
+        with contextlib.suppress(OSError):
+            self._socket.sendto(b"!", self._path)
+
+
+class Doorbell:
+    """The listener's side; `wake` may be called from any thread of this process."""
+
+    def __init__(self, state_path: Path) -> None:
+        where = path(state_path)
+        where.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            where.unlink()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(where))
+        os.chmod(where, 0o600)
+        self._socket.setblocking(False)
+        self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._write, b"!")
+
+    def wait(self, seconds: float | None) -> None:
+        """Sleep until somebody rings or `seconds` are over; several rings count as one."""
+        select.select([self._socket, self._read], [], [], seconds)
+        with contextlib.suppress(BlockingIOError):
+            while self._socket.recv(1):
+                pass
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._read, 65536)
+
+    def close(self) -> None:
+        self._socket.close()
+        os.close(self._read)
+        os.close(self._write)

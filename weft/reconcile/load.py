@@ -1,0 +1,243 @@
+"""From the database to one host's desired network: everything once, then what the change log says has moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from weft.ipam.allocate import ROUTER_OWNERS
+from weft.logical import acl, router, switch
+from weft.logical.model import HostView, Key, LogicalRouter
+from weft.registry.resource import Row
+from weft.resources.address_group import ADDRESS_GROUP
+from weft.resources.floatingip import FLOATINGIP, FLOATINGIPS
+from weft.resources.network import NETWORK, NETWORKS
+from weft.resources.port import PORT, PORTS
+from weft.resources.port_forwarding import PORT_FORWARDING, PORT_FORWARDINGS
+from weft.resources.router import ROUTER, ROUTERS
+from weft.resources.security_group import PORT_BINDINGS, SECURITY_GROUP, SECURITY_GROUPS
+from weft.resources.subnet import SUBNET, SUBNETS
+from weft.store.changes import Change
+from weft.store.transaction import Transaction
+
+GATEWAY = router.GATEWAY_OWNER
+LEGS = frozenset({*ROUTER_OWNERS, GATEWAY})
+"""device_owner of ports that are a router's legs."""
+NOT_WORKLOADS = frozenset({*LEGS, "network:floatingip", "network:floatingip_agent_gateway", "network:router_ha_interface"})
+STATUS = "status"
+"""Changes of status alone are the reconciler's own."""
+CHUNK = 500
+"""Ids in one IN (...)."""
+
+
+class HostLoader:
+    """The desired network of one host, kept up to date.
+
+    `view` is complete after `load`; `refresh` moves it to a later point of the change log and says which keys differ.
+    Rows are read through the API's own resources, so that there is one reading of what a port is.
+    """
+
+    def __init__(self, host: str) -> None:
+        self.view = HostView(host)
+        self._members: dict[str, dict[str, frozenset[str]]] = {}  # security group -> port -> addresses
+        self._networks: dict[str, Row] = {}
+        self._subnets: dict[str, Row] = {}
+        self._router_of: dict[str, str] = {}  # leg or floating IP -> router
+
+    # -- whole
+
+    def load(self, tx: Transaction) -> None:
+        """Read everything that this host needs."""
+        self.__init__(self.view.host)  # type: ignore[misc]
+        ports = tx.list(PORT, PORTS.c.binding_host_id == self.view.host, PORTS.c.device_owner.not_in(sorted(NOT_WORKLOADS)))
+        routers = [row[0] for row in tx.all(select(ROUTERS.c.id))]
+        self._set_routers(tx, routers)
+        self._set_ports(tx, ports)
+        self._close(tx)
+
+    # -- what moved
+
+    def refresh(self, tx: Transaction, changes: Iterable[Change]) -> set[Key]:
+        """Apply `changes`; returns the keys whose values are different now, gone ones included."""
+        dirty: dict[str, set[str]] = {}
+        for change in changes:
+            if change.operation != STATUS:
+                dirty.setdefault(change.kind, set()).add(change.id)
+        if not dirty:
+            return set()
+        before = self._snapshot()
+        networks = dirty.get("network", set()) | self._networks_of_subnets(tx, dirty.get("subnet", set()))
+        self._reread_networks(tx, networks & set(self._networks))
+        port_ids = dirty.get("port", set())
+        rows = self._rows(tx, PORT, PORTS.c.id, port_ids)
+        routers = set(dirty.get("router", ())) | self._routers_touched(tx, dirty, rows, networks)
+        self._set_routers(tx, routers)
+        on_moved_networks = {id for id, port in self.view.ports.items() if port.switch in networks} - port_ids
+        rows += self._rows(tx, PORT, PORTS.c.id, on_moved_networks)
+        self._drop_ports(port_ids - {row["id"] for row in rows})
+        self._set_ports(tx, rows)
+        self._set_members(rows)
+        for id in dirty.get("security_group", set()) & set(self.view.groups):
+            self.view.groups.pop(id)
+        for id in dirty.get("address_group", set()) & set(self.view.addresses):
+            self.view.addresses.pop(id)
+        self._close(tx)
+        return self._differences(before)
+
+    def _snapshot(self) -> dict[Key, Any]:
+        view = self.view
+        tables = (view.switches, view.ports, view.groups, view.addresses, view.routers)
+        return {value.key: value for table in tables for value in table.values()}  # type: ignore[attr-defined]
+
+    def _differences(self, before: dict[Key, Any]) -> set[Key]:
+        after = self._snapshot()
+        return {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+
+    def _routers_touched(
+        self, tx: Transaction, dirty: dict[str, set[str]], ports: Sequence[Row], networks: set[str]
+    ) -> set[str]:
+        """Routers that a change of their ports, floating IPs, forwardings or networks reaches."""
+        found = {self._router_of[id] for id in dirty.get("port", set()) | dirty.get("floatingip", set()) if id in self._router_of}
+        found |= {row["device_id"] for row in ports if row["device_owner"] in LEGS}
+        fips = set(dirty.get("floatingip", ()))
+        forwardings = dirty.get("port_forwarding", set())
+        if forwardings:
+            statement = select(PORT_FORWARDINGS.c.floatingip_id).where(PORT_FORWARDINGS.c.id.in_(sorted(forwardings)))
+            fips |= {row[0] for row in tx.all(statement)}
+            for id, value in self.view.routers.items():
+                if any(one.id in forwardings for one in value.forwardings):
+                    found.add(id)
+        if fips:
+            statement = select(FLOATINGIPS.c.router_id).where(FLOATINGIPS.c.id.in_(sorted(fips)))
+            found |= {row[0] for row in tx.all(statement) if row[0]}
+        for id, value in self.view.routers.items():
+            if networks & _switches_of(value):
+                found.add(id)
+        return found
+
+    # -- pieces
+
+    def _rows(self, tx: Transaction, resource: Any, column: Any, ids: Iterable[str]) -> list[Row]:
+        wanted = sorted(ids)
+        found: list[Row] = []
+        for start in range(0, len(wanted), CHUNK):
+            found += tx.list(resource, column.in_(wanted[start : start + CHUNK]))
+        return found
+
+    def _networks_of_subnets(self, tx: Transaction, subnets: set[str]) -> set[str]:
+        known = {self._subnets[id]["network_id"] for id in subnets if id in self._subnets}
+        unknown = sorted(id for id in subnets if id not in self._subnets)
+        if unknown:
+            known |= {row[0] for row in tx.all(select(SUBNETS.c.network_id).where(SUBNETS.c.id.in_(unknown)))}
+        return known
+
+    def _reread_networks(self, tx: Transaction, ids: set[str]) -> None:
+        for id in ids:
+            self._networks.pop(id, None)
+            self.view.switches.pop(id, None)
+        for id in [id for id, row in self._subnets.items() if row["network_id"] in ids]:
+            del self._subnets[id]
+        self._need_networks(tx, ids)
+
+    def _need_networks(self, tx: Transaction, ids: Iterable[str]) -> None:
+        """Read the networks (with their subnets) that are not known yet."""
+        missing = set(ids) - set(self._networks)
+        if not missing:
+            return
+        for row in self._rows(tx, NETWORK, NETWORKS.c.id, missing):
+            self._networks[row["id"]] = row
+        for row in self._rows(tx, SUBNET, SUBNETS.c.network_id, missing):
+            self._subnets[row["id"]] = row
+
+    def _set_routers(self, tx: Transaction, ids: Iterable[str]) -> None:
+        wanted = set(ids)
+        if not wanted:
+            return
+        for id in wanted:
+            self.view.routers.pop(id, None)
+        for known in [known for known, id in self._router_of.items() if id in wanted]:
+            del self._router_of[known]
+        rows = self._rows(tx, ROUTER, ROUTERS.c.id, wanted)
+        legs = [leg for leg in self._rows(tx, PORT, PORTS.c.device_id, wanted) if leg["device_owner"] in LEGS]
+        fips = self._rows(tx, FLOATINGIP, FLOATINGIPS.c.router_id, wanted)
+        forwardings = self._rows(tx, PORT_FORWARDING, PORT_FORWARDINGS.c.floatingip_id, {fip["id"] for fip in fips})
+        self._need_networks(tx, {leg["network_id"] for leg in legs})
+        for row in rows:
+            id = row["id"]
+            mine = [leg for leg in legs if leg["device_id"] == id]
+            own_fips = [fip for fip in fips if fip["router_id"] == id]
+            self.view.routers[id] = router.router(row, mine, self._networks, self._subnets, own_fips, forwardings)
+            for one in (*mine, *own_fips):
+                self._router_of[one["id"]] = id
+
+    def _set_ports(self, tx: Transaction, rows: Sequence[Row]) -> None:
+        here = [r for r in rows if r["binding:host_id"] == self.view.host and r["device_owner"] not in NOT_WORKLOADS]
+        self._drop_ports({row["id"] for row in rows} - {row["id"] for row in here})
+        self._need_networks(tx, {row["network_id"] for row in here})
+        for row in here:
+            self.view.ports[row["id"]] = switch.port(row, self._subnets)
+
+    def _drop_ports(self, ids: Iterable[str]) -> None:
+        for id in ids:
+            self.view.ports.pop(id, None)
+            for group, members in self._members.items():
+                if members.pop(id, None) is not None:
+                    self.view.addresses[group] = acl.address_set(group, members.values())
+
+    def _set_members(self, rows: Sequence[Row]) -> None:
+        """Keep the address sets of remote groups in step with their ports, wherever those are."""
+        for row in rows:
+            groups = set(row["security_groups"])
+            for group, members in self._members.items():
+                was = members.get(row["id"])
+                now = acl.member_addresses(row) if group in groups else None
+                if was == now:
+                    continue
+                if now is None:
+                    members.pop(row["id"], None)
+                else:
+                    members[row["id"]] = now
+                self.view.addresses[group] = acl.address_set(group, members.values())
+
+    def _close(self, tx: Transaction) -> None:
+        """Bring in what the ports and routers refer to, and let go of what nothing refers to any more."""
+        view = self.view
+        wanted = {group for port in view.ports.values() for group in port.groups}
+        for row in self._rows(tx, SECURITY_GROUP, SECURITY_GROUPS.c.id, wanted - set(view.groups)):
+            view.groups[row["id"]] = acl.port_group(row)
+        _keep(view.groups, wanted)
+        groups, address_groups = acl.remotes(view.groups.values())
+        self._need_members(tx, groups - set(self._members))
+        for row in self._rows(tx, ADDRESS_GROUP, ADDRESS_GROUP.table.c.id, address_groups - set(view.addresses)):
+            view.addresses[row["id"]] = acl.address_set(row["id"], [row["addresses"]])
+        _keep(self._members, groups)
+        _keep(view.addresses, groups | address_groups)
+        switches = {port.switch for port in view.ports.values()}
+        for value in view.routers.values():
+            switches |= _switches_of(value)
+        self._need_networks(tx, switches)
+        for id in switches & set(self._networks) - set(view.switches):
+            subnets = [row for row in self._subnets.values() if row["network_id"] == id]
+            view.switches[id] = switch.switch(self._networks[id], subnets)
+        _keep(view.switches, switches)
+        _keep(self._networks, switches)
+        self._subnets = {id: row for id, row in self._subnets.items() if row["network_id"] in switches}
+
+    def _need_members(self, tx: Transaction, groups: set[str]) -> None:
+        for group in sorted(groups):
+            having = select(PORT_BINDINGS.c.port_id).where(PORT_BINDINGS.c.security_group_id == group)
+            rows = tx.list(PORT, PORTS.c.id.in_(having))
+            self._members[group] = {row["id"]: acl.member_addresses(row) for row in rows}
+            self.view.addresses[group] = acl.address_set(group, self._members[group].values())
+
+
+def _switches_of(value: LogicalRouter) -> set[str]:
+    found = {leg.switch for leg in value.ports}
+    return found | {value.gateway.switch} if value.gateway else found
+
+
+def _keep(table: dict[str, Any], wanted: set[str]) -> None:
+    for id in [id for id in table if id not in wanted]:
+        del table[id]

@@ -1,0 +1,87 @@
+"""What backends report becomes the status that the API shows, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import bindparam, select, update
+
+from weft.backends.interface import Report, Status
+from weft.ipam.allocate import ROUTER_OWNERS
+from weft.logical.model import LogicalRouter
+from weft.resources.floatingip import FLOATINGIP, FLOATINGIPS
+from weft.resources.port import PORT, PORTS
+from weft.store.transaction import Transaction
+
+ACTIVE, DOWN = "ACTIVE", "DOWN"
+LONGEST_REASON = 255
+LEG_OWNERS = sorted({*ROUTER_OWNERS, "network:router_gateway"})
+
+
+def write(tx: Transaction, report: Report, routers: Mapping[str, LogicalRouter]) -> int:
+    """Write what `report` says where it differs from what the API shows; returns how many objects moved.
+
+    A router's status is that of its legs and of its floating IPs; the router itself stays ACTIVE, as in the API.
+    """
+    ports: dict[str, Status] = {}
+    floating: dict[str, Status] = {}
+    for key, status in report.status.items():
+        if key.kind == "port":
+            ports[key.id] = status
+        elif key.kind == "router" and key.id in routers:
+            value = routers[key.id]
+            ports.update({leg.id: status for leg in value.ports})
+            if value.gateway:
+                ports[value.gateway.id] = status
+            floating.update({nat.id: status for nat in value.nats})
+            floating.update({one.id: status for one in _forwarded(tx, value)} if value.forwardings else {})
+    return _write_ports(tx, ports) + _write_floating(tx, floating)
+
+
+def _forwarded(tx: Transaction, value: LogicalRouter) -> Sequence[object]:
+    from weft.resources.port_forwarding import PORT_FORWARDINGS
+
+    ids = [one.id for one in value.forwardings]
+    statement = select(PORT_FORWARDINGS.c.floatingip_id.label("id")).where(PORT_FORWARDINGS.c.id.in_(ids)).distinct()
+    return tx.all(statement)
+
+
+def _write_ports(tx: Transaction, found: Mapping[str, Status]) -> int:
+    moved = 0
+    ids = sorted(found)
+    for start in range(0, len(ids), 500):
+        statement = select(PORTS.c.id, PORTS.c.project_id, PORTS.c.status, PORTS.c.status_reason, PORTS.c.revision_number)
+        for row in tx.all(statement.where(PORTS.c.id.in_(ids[start : start + 500]))):
+            status = found[row.id]
+            wanted, reason = (ACTIVE, "") if status.up else (DOWN, status.reason[:LONGEST_REASON])
+            if (row.status, row.status_reason) == (wanted, reason):
+                continue
+            tx.execute(
+                update(PORTS).where(PORTS.c.id == bindparam("row_id")),
+                {
+                    "row_id": row.id,
+                    "status": wanted,
+                    "status_reason": reason,
+                    "updated_at": tx.now,
+                    "revision_number": row.revision_number + 1,
+                },
+            )
+            tx.record(PORT, {**row._mapping, "revision_number": row.revision_number + 1}, "status")
+            moved += 1
+    return moved
+
+
+def _write_floating(tx: Transaction, found: Mapping[str, Status]) -> int:
+    if not found:
+        return 0
+    moved = 0
+    columns = (FLOATINGIPS.c.id, FLOATINGIPS.c.project_id, FLOATINGIPS.c.status, FLOATINGIPS.c.revision_number)
+    for row in tx.all(select(*columns).where(FLOATINGIPS.c.id.in_(sorted(found)))):
+        wanted = ACTIVE if found[row.id].up else DOWN
+        if row.status == wanted:
+            continue
+        values = {"row_id": row.id, "status": wanted, "updated_at": tx.now, "revision_number": row.revision_number + 1}
+        tx.execute(update(FLOATINGIPS).where(FLOATINGIPS.c.id == bindparam("row_id")), values)
+        tx.record(FLOATINGIP, {**row._mapping, "revision_number": row.revision_number + 1}, "status")
+        moved += 1
+    return moved
