@@ -7,12 +7,9 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -23,8 +20,6 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 WEFT = Path(sys.executable).with_name("weft")
-READY_S = 60
-"""Longest wait for a started Weft to answer, in seconds."""
 
 Row = dict[str, Any]
 
@@ -54,15 +49,6 @@ class Login:
             return str(answer.headers["X-Subject-Token"])
 
 
-def free_ports(count: int) -> list[int]:
-    """TCP ports of loopback that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
 def read_login(clouds: Path, cloud: str) -> Login:
     """The login `cloud` of a clouds.yaml as `weft up` writes it."""
     section = clouds.read_text().split(f"  {cloud}:\n", 1)[1]
@@ -75,44 +61,43 @@ def read_login(clouds: Path, cloud: str) -> Login:
 
 
 @contextmanager
-def weft_up() -> Iterator[tuple[int, str, Path]]:
-    """A Weft without dataplane, in a state folder of its own: (process id, URL of the API, clouds.yaml)."""
+def weft_up() -> Iterator[Row]:
+    """A Weft without dataplane, in a state folder of its own and on free ports; what it says when it is ready."""
     with tempfile.TemporaryDirectory(prefix="weft-bench-") as state:
-        api, identity = free_ports(2)
-        command = [str(WEFT), "up", "--no-dataplane", "--state-dir", state]
-        command += ["--port", str(api), "--identity-port", str(identity)]
         log = Path(state) / "bench.log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        command = [
+            str(WEFT),
+            "up",
+            "--no-dataplane",
+            "--state-dir",
+            state,
+            "--port",
+            "0",
+            "--identity-port",
+            "0",
+            "--json",
+        ]
+        with log.open("wb") as errors:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
         try:
-            wait_for(f"http://127.0.0.1:{api}/", process, log)
-            yield process.pid, f"http://127.0.0.1:{api}", Path(state) / "clouds.yaml"
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                raise SystemExit(f"weft up did not start:\n{log.read_text(errors='replace')[-4000:]}")
+            yield json.loads(line)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
 
 
-def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Until `url` answers; ends the program with the log of `process` if that dies or takes too long."""
-    give_up = time.monotonic() + READY_S
-    while time.monotonic() < give_up and process.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise SystemExit(f"weft up did not answer at {url}:\n{log.read_text(errors='replace')[-4000:]}")
-
-
 def measure(arguments: argparse.Namespace) -> Row:
     """Run the load generator against a fresh Weft; what it prints, as it is."""
-    with weft_up() as (pid, url, clouds), tempfile.NamedTemporaryFile("r", suffix=".json") as result:
-        command = [sys.executable, str(HERE / "load.py"), "--url", url, "--server-pid", str(pid), "--out", result.name]
+    with weft_up() as ready, tempfile.NamedTemporaryFile("r", suffix=".json") as result:
+        command = [sys.executable, str(HERE / "load.py"), "--url", ready["network_url"], "--out", result.name]
+        command += ["--server-pid", str(ready["pid"])]
         command += ["--small", str(arguments.small), "--big", str(arguments.big), "--target-s", str(arguments.seconds)]
         command += ["--only", arguments.only, "--skip", arguments.skip, "--no-drain"]
+        clouds = Path(ready["clouds"])
         secrets = {
             "OS_TOKEN": read_login(clouds, "weft-demo").token(),
             "OS_ADMIN_TOKEN": read_login(clouds, "weft-admin").token(),
