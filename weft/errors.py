@@ -7,7 +7,8 @@ API's door knows how a fault becomes JSON.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 
@@ -29,6 +30,8 @@ class Fault(Exception):
     message: str = "The request could not be served."
     wire_type: ClassVar[str | None] = None
     envelope: ClassVar[str] = "NeutronError"
+    #: further headers of the answer: where to authenticate, when to come back
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, message: str | None = None, /, **facts: Any) -> None:
         self.facts = facts

@@ -261,9 +261,12 @@ class Policy:
 
     def context_flags(self, roles: Iterable[str], **caller: Any) -> tuple[bool, bool]:
         """(is_admin, is_service) of a caller with these roles; `caller` may name other fields of Context."""
+        return self.flags(replace(Context(user_id="", project_id="", roles=frozenset(roles)), **caller))
+
+    def flags(self, context: Context) -> tuple[bool, bool]:
+        """(is_admin, is_service) of a caller whose roles and ids are known."""
         rules = self._current()
-        who = replace(Context(user_id="", project_id="", roles=frozenset(roles)), **caller)
-        return rules.says(who, "context_is_admin", NOTHING), rules.says(who, "service_api", NOTHING)
+        return rules.says(context, "context_is_admin", NOTHING), rules.says(context, "service_api", NOTHING)
 
     def explain(self, context: Context, rule: str, target: Target) -> Explanation:
         """The decision with every step that leads to it."""
