@@ -1,0 +1,110 @@
+"""A WSGI application in this very process: granian's worker on a listening socket that the parent keeps."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+LOG = logging.getLogger(__name__)
+
+BACKLOG = 1024
+#: granian logs where everything else does
+LOGGING = {
+    "handlers": {},
+    "formatters": {},
+    "loggers": {
+        "_granian": {"handlers": [], "level": "ERROR", "propagate": True},
+        "granian.access": {"handlers": [], "level": "ERROR", "propagate": True},
+    },
+}
+
+
+class PortTakenError(OSError):
+    """Somebody else listens there; the message says who, as far as we may see."""
+
+
+def listen(address: str, port: int) -> socket.socket:
+    """A socket that listens; connections wait in it while the process that accepts them is started again.
+
+    Raises PortTakenError, and OSError for an address that this machine does not have.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        listener = socket.create_server((address.strip("[]"), port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise PortTakenError(f"port {port} of {address} is in use{_by(port)}") from error
+    listener.setblocking(False)
+    return listener
+
+
+def serve(make_app: Callable[[], Any], listener: socket.socket, threads: int, ready: Callable[[], None]) -> None:
+    """Answer requests on `listener` until SIGTERM or SIGINT; calls `ready` when the application is made.
+
+    Granian would fork its workers from a supervisor of its own. Ours already has forked this process, so its worker
+    runs right here: one process less for each service, and its pages shared with all others.
+    """
+    from granian._granian import SocketHolder
+    from granian.constants import Interfaces
+    from granian.log import LogLevels
+    from granian.server.mp import MPServer
+
+    holder: Any = SocketHolder  # its arguments are missing in its stub
+    server_class: Any = MPServer
+
+    class InPlace(server_class):  # type: ignore[misc]
+        def _serve(self, spawn_target: Any, target_loader: Any) -> None:
+            self._ssp, self._sso = None, None
+            self._shd = holder(listener.fileno(), False, BACKLOG)
+            self._start_ipc()
+            self._spawn_worker(0, spawn_target, target_loader).inner.run()
+
+    def load() -> Any:
+        app = make_app()
+        ready()
+        return app
+
+    server = InPlace(
+        "weft",
+        interface=Interfaces.WSGI,
+        blocking_threads=threads,
+        runtime_blocking_threads=1,
+        backlog=BACKLOG,
+        log_level=LogLevels.error,
+        log_dictconfig=LOGGING,
+    )
+    server.serve(target_loader=load, wrap_loader=False)
+
+
+def _by(port: int) -> str:
+    """', by process ...' if we may see whose the listening socket is; else what to try."""
+    inodes = _listening_inodes(port)
+    for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
+        try:
+            links = {os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")}
+        except OSError:
+            continue
+        if inodes & links:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            return f", by process {pid} ({words.strip()[:80]})"
+    return f", by a process of somebody else: ss -ltnp 'sport = {port}' as root tells which"
+
+
+def _listening_inodes(port: int) -> set[str]:
+    """Sockets that listen on a port, as /proc/PID/fd names them (proc(5), /proc/net/tcp)."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for words in (line.split() for line in lines):
+            if words[3] == "0A" and int(words[1].rpartition(":")[2], 16) == port:
+                found.add(f"socket:[{words[9]}]")
+    return found

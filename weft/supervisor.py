@@ -1,0 +1,248 @@
+"""A tree of processes: forks children from modules already loaded, restarts those that die, ends with all of them."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import logging
+import multiprocessing
+import os
+import selectors
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+LOG = logging.getLogger(__name__)
+
+Run = Callable[[Callable[[], None]], None]
+"""What a child does: calls its argument once when it is ready, and returns when it got SIGTERM."""
+
+#: seconds before a child that died is started again; doubles while it keeps dying
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 10.0
+#: seconds after which a child that runs counts as healthy again
+HEALTHY = 20.0
+#: seconds in which all children have to end; who takes longer is killed
+STOP = 4.0
+
+#: what asks the supervisor to stop
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+#: prctl(2), mallopt(3)
+PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
+M_ARENA_MAX = -8
+
+
+class StartError(RuntimeError):
+    """A child ended before it was ready for the first time."""
+
+
+@dataclass
+class Child:
+    """One process of the tree, as the supervisor sees it."""
+
+    name: str
+    run: Run
+    pid: int = 0
+    ready: bool = False
+    started: float = 0.0
+    #: when to start it again, and the pause before that
+    due: float = 0.0
+    pause: float = FIRST_PAUSE
+    #: read end of the pipe on which it says that it is ready; -1: closed
+    pipe: int = field(default=-1, repr=False)
+
+
+class Supervisor:
+    """Starts children in order, stops them in the opposite order. Lives in the main thread of a process without others."""
+
+    def __init__(self, children: list[Child]) -> None:
+        self.children = children
+        self._selector = selectors.DefaultSelector()
+        self._stopping = 0
+
+    def supervise(self, ready: Callable[[], None]) -> None:
+        """Run until SIGINT, SIGTERM or SIGHUP; call `ready` once when all children are.
+
+        Raises StartError, after stopping the others, if a child does not get ready the first time.
+        """
+        name_process("weft")
+        spare_memory()
+        # what is loaded now is never garbage: the children share its pages as long as no collector marks them
+        gc.collect()
+        gc.freeze()
+        self._catch_signals()
+        announced = False
+        try:
+            for child in self.children:
+                self._start(child)
+            while not self._stopping:
+                self._wait(self._next_due())
+                self._reap(first_start=not announced)
+                if not announced and all(child.ready for child in self.children):
+                    announced = True
+                    ready()
+                self._start_due()
+        finally:
+            self._stop()
+
+    def _catch_signals(self) -> None:
+        self._woken, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._waker = writer
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        self._selector.register(self._woken, selectors.EVENT_READ)
+        for number in SIGNALS:
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+                signal.signal(number, self._ask_to_stop)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+
+    def _ask_to_stop(self, number: int, frame: object) -> None:
+        self._stopping += 1
+
+    def _start(self, child: Child) -> None:
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        supervisor = os.getpid()
+        # a SIGTERM for the child must not be taken by the handler that it has until it has left the tree
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            child.pid = os.fork()
+            if child.pid == 0:
+                os.close(reader)
+                self._become(child, supervisor, writer)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        os.close(writer)
+        child.ready, child.started, child.due, child.pipe = False, time.monotonic(), 0.0, reader
+        self._selector.register(reader, selectors.EVENT_READ, child)
+
+    def _become(self, child: Child, supervisor: int, writer: int) -> None:
+        """The rest of the life of the child's process; never returns."""
+        code = 1
+        try:
+            self._leave_tree(child.name, supervisor)
+            child.run(lambda: _say_ready(writer))
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        except BaseException:
+            LOG.exception("%s failed", child.name)
+        finally:
+            logging.shutdown()
+            os._exit(code)
+
+    def _leave_tree(self, name: str, supervisor: int) -> None:
+        """Undo in the child what belongs to the supervisor, and end with it whatever kills it."""
+        signal.set_wakeup_fd(-1)
+        for number in (*SIGNALS, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        self._selector.close()
+        os.close(self._woken)
+        os.close(self._waker)
+        for other in self.children:
+            if other.pipe >= 0:
+                os.close(other.pipe)
+        # a group of its own: ^C in the terminal is for the supervisor, which stops all in order
+        os.setpgid(0, 0)
+        end_with(supervisor)
+        name_process(f"weft-{name}")
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+    def _wait(self, timeout: float | None) -> None:
+        for key, _ in self._selector.select(timeout):
+            if isinstance(key.data, Child):
+                key.data.ready = os.read(key.fd, 1) == b"."
+                self._close_pipe(key.data)
+            else:
+                os.read(key.fd, 4096)
+
+    def _close_pipe(self, child: Child) -> None:
+        if child.pipe >= 0:
+            self._selector.unregister(child.pipe)
+            os.close(child.pipe)
+            child.pipe = -1
+
+    def _reap(self, first_start: bool) -> None:
+        """Note who ended. The first start must succeed; later deaths are mended."""
+        for child in self.children:
+            status = _ended(child)
+            if status is None:
+                continue
+            self._close_pipe(child)
+            if self._stopping:
+                continue
+            if first_start:
+                raise StartError(f"{child.name} {status} during the start")
+            now = time.monotonic()
+            if now - child.started > HEALTHY:
+                child.pause = FIRST_PAUSE
+            LOG.error("%s %s; starts again in %.2f s", child.name, status, child.pause)
+            child.due, child.pause = now + child.pause, min(LONGEST_PAUSE, child.pause * 2)
+
+    def _next_due(self) -> float | None:
+        dues = [child.due for child in self.children if child.due]
+        return max(0.0, min(dues) - time.monotonic()) if dues else None
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for child in self.children:
+            if child.due and child.due <= now and not self._stopping:
+                try:
+                    self._start(child)
+                except OSError as error:
+                    LOG.error("%s cannot be started: %s", child.name, error)
+                    child.due = now + LONGEST_PAUSE
+
+    def _stop(self) -> None:
+        """End the children, the last started first; a second signal, or STOP seconds, and they are killed."""
+        deadline = time.monotonic() + STOP
+        asked = self._stopping
+        alive = [child for child in reversed(self.children) if child.pid]
+        for position, child in enumerate(alive):
+            os.kill(child.pid, signal.SIGTERM)
+            # each may use its share of what is left
+            until = time.monotonic() + (deadline - time.monotonic()) / (len(alive) - position)
+            while _ended(child) is None:
+                left = until - time.monotonic()
+                if left <= 0 or self._stopping > asked + 1:
+                    LOG.warning("%s did not stop, killing it", child.name)
+                    os.kill(child.pid, signal.SIGKILL)
+                    os.waitpid(child.pid, 0)
+                    child.pid = 0
+                    break
+                self._wait(min(left, 0.5))
+
+
+def end_with(parent: int) -> None:
+    """Let this process be killed when its parent ends, whatever ends it."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def name_process(name: str) -> None:
+    """The name of this process in top(1) and in the log."""
+    ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode()[:15])
+    multiprocessing.current_process().name = name
+
+
+def spare_memory() -> None:
+    """One heap for every two threads is enough; the C library would give each its own."""
+    ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
+
+
+def _say_ready(writer: int) -> None:
+    os.write(writer, b".")
+    os.close(writer)
+
+
+def _ended(child: Child) -> str | None:
+    """How a child ended, in words, once; None while it runs or if it was noted before."""
+    if not child.pid:
+        return None
+    pid, status = os.waitpid(child.pid, os.WNOHANG)
+    if not pid:
+        return None
+    child.pid = 0
+    code = os.waitstatus_to_exitcode(status)
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"

@@ -1,0 +1,293 @@
+"""`weft up`: a whole one-machine installation as one tree of processes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import importlib
+import json
+import logging
+import logging.handlers
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from weft.supervisor import Child, StartError, Supervisor, end_with
+
+LOG = logging.getLogger(__name__)
+
+#: exit codes besides 0 (stopped as asked)
+FAILED, RUNNING_ALREADY, PORT_TAKEN = 1, 3, 4
+#: seconds to wait for the last processes of an installation that was just killed
+LOCK_PATIENCE = 2.0
+#: bytes of the log file above which a start puts it aside
+LOG_BYTES = 10_000_000
+IDENTITY_THREADS = 4
+
+
+class UpError(RuntimeError):
+    """`weft up` cannot go on; the message is for the person who called it."""
+
+    def __init__(self, message: str, code: int = FAILED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line said."""
+
+    state_dir: str = ""
+    listen: str = ""
+    port: int | None = None
+    identity_port: int = 5000
+    dataplane: bool = True
+    external_cidr: str = ""
+    namespace: str | None = None
+    config: tuple[str, ...] = ()
+    host: str = ""
+    allow_remote: bool = False
+    json: bool = False
+
+
+def _prepare(config: Any) -> None:
+    importlib.import_module("weft.app").prepare(config)
+
+
+def _api(config: Any) -> Any:
+    return importlib.import_module("weft.app").make_api(config)
+
+
+def _dataplane(config: Any, ready: Callable[[], None]) -> None:
+    ready()
+    importlib.import_module("weft.agent.main").run(config)
+
+
+@dataclass(frozen=True)
+class Programs:
+    """What the processes run; the defaults are Weft."""
+
+    #: brings the database up to date, before anything else and in a process of its own
+    prepare: Callable[[Any], None] = _prepare
+    #: the Networking API as a WSGI application
+    api: Callable[[Any], Any] = _api
+    #: this host's agent; calls its second argument when it is ready, returns when it got SIGTERM
+    dataplane: Callable[[Any, Callable[[], None]], None] = _dataplane
+    #: modules loaded before the processes part, so that they share the memory
+    preload: tuple[str, ...] = ("granian.server.mp", "weft.identity.app", "weft.identity.setup", "weft.app")
+    preload_dataplane: tuple[str, ...] = ("weft.agent.main",)
+
+
+WEFT = Programs()
+
+
+def run(options: Options, programs: Programs = WEFT) -> int:
+    """Start everything, say so, and stay until a signal. The exit code; raises UpError for what a person can mend."""
+    from weft import config as configuration
+    from weft.identity.files import StateFolderError, private_folder
+    from weft.identity.listen import ListenError, check_listen
+    from weft.identity.users import IdentityError
+
+    config = _config(configuration, options)
+    if options.dataplane and os.geteuid() != 0:
+        raise UpError("the dataplane needs root: run as root, or with --no-dataplane for the API alone")
+    try:
+        check_listen(config.api.bind_host, options.allow_remote)
+        folder = private_folder(config.state_path)
+        with _lock(folder):
+            _log_to(folder / "weft.log")
+            return _run(config, options, programs)
+    except (ListenError, StateFolderError, IdentityError, StartError) as error:
+        raise UpError(str(error)) from error
+
+
+def _config(configuration: Any, options: Options) -> Any:
+    from oslo_config import cfg
+
+    try:
+        return configuration.load(
+            options.config,
+            api={
+                "state_path": str(Path(options.state_dir).expanduser().absolute()) if options.state_dir else None,
+                "bind_host": options.listen or None,
+                "bind_port": options.port,
+                "host": options.host or None,
+            },
+            linux={"namespace": options.namespace, "external_cidr": options.external_cidr or None},
+        )
+    except (cfg.Error, OSError, ValueError) as error:
+        raise UpError(f"configuration: {error}") from error
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold the state folder for this tree of processes; the lock ends with the last of them, however it ends."""
+    with os.fdopen(os.open(folder / "weft.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+") as file:
+        deadline = time.monotonic() + LOCK_PATIENCE
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    who = file.read().strip() or "unknown"
+                    message = f"weft runs already on {folder} (process {who}); stop it, or choose another --state-dir"
+                    raise UpError(message, RUNNING_ALREADY) from None
+                time.sleep(0.05)
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def _log_to(path: Path) -> None:
+    """Log to standard error and to `path`; a long file of earlier runs becomes `path`.1."""
+    if path.exists() and path.stat().st_size > LOG_BYTES:
+        path.replace(path.with_name(path.name + ".1"))
+    path.touch(mode=0o600)
+    layout = logging.Formatter("%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s")
+    root = logging.getLogger()
+    for handler in (logging.StreamHandler(), logging.handlers.WatchedFileHandler(path)):
+        handler.setFormatter(layout)
+        root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    logging.getLogger("weft").setLevel(logging.INFO)
+
+
+def _run(config: Any, options: Options, programs: Programs) -> int:
+    from weft.identity.setup import open_installation
+
+    api_socket = _listen(config.api.bind_host, config.api.bind_port, "--port")
+    identity_socket = _listen(config.api.bind_host, options.identity_port, "--identity-port")
+    urls = Urls(_url(config.api.bind_host, api_socket), _url(config.api.bind_host, identity_socket) + "/v3")
+    installation = open_installation(config.state_path, urls.identity)
+    identity = dataclasses.replace(config.identity, auth_url=urls.identity, password=installation.service_password)
+    api = dataclasses.replace(config.api, bind_port=api_socket.getsockname()[1])
+    config = dataclasses.replace(config, api=api, identity=identity)
+
+    for name in programs.preload + (programs.preload_dataplane if options.dataplane else ()):
+        importlib.import_module(name)
+    if threading.active_count() > 1:
+        LOG.warning("modules have started threads, which are lost in the children: %s", threading.enumerate())
+    _in_child(lambda: programs.prepare(config))
+    children = [Child("identity", _identity(config, urls, identity_socket))]
+    if options.dataplane:
+        children.append(Child("dataplane", lambda ready: programs.dataplane(config, ready)))
+    for number in range(1, config.api.api_workers + 1):
+        name = "api" if config.api.api_workers == 1 else f"api-{number}"
+        children.append(Child(name, _networking(config, programs, api_socket)))
+    Supervisor(children).supervise(lambda: _say_ready(options, config, urls, installation.clouds, children))
+    LOG.info("stopped")
+    return 0
+
+
+@dataclass(frozen=True)
+class Urls:
+    """Where clients reach the services."""
+
+    network: str
+    identity: str
+
+
+def _listen(address: str, port: int, option: str) -> socket.socket:
+    from weft.serving import PortTakenError, listen
+
+    try:
+        return listen(address, port)
+    except PortTakenError as error:
+        raise UpError(f"{error}; stop it, or choose another {option}", PORT_TAKEN) from error
+    except OSError as error:
+        raise UpError(f"cannot listen on port {port} of {address}: {error.strerror}") from error
+
+
+def _url(address: str, listener: socket.socket) -> str:
+    host = socket.gethostname() if address in ("0.0.0.0", "::") else address.strip("[]")
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+
+
+def _identity(config: Any, urls: Urls, listener: socket.socket) -> Callable[[Callable[[], None]], None]:
+    from weft.identity.app import make_app
+    from weft.identity.tokens import Tokens
+    from weft.identity.users import Users
+    from weft.serving import serve
+
+    def application() -> Any:
+        # read in the child: one that is started again must know what was revoked meanwhile
+        return make_app(Users(config.state_path), Tokens(config.state_path), urls.identity, urls.network)
+
+    return lambda ready: serve(application, listener, IDENTITY_THREADS, ready)
+
+
+def _networking(config: Any, programs: Programs, listener: socket.socket) -> Callable[[Callable[[], None]], None]:
+    from weft.serving import serve
+
+    return lambda ready: serve(lambda: programs.api(config), listener, config.api.api_threads, ready)
+
+
+def _in_child(work: Callable[[], None]) -> None:
+    """Do something whose modules and memory the tree need not keep. Raises StartError if it fails; the log says why."""
+    sys.stdout.flush()
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            end_with(parent)
+            work()
+            code = 0
+        except BaseException:
+            LOG.exception("the database could not be prepared")
+        finally:
+            logging.shutdown()
+            os._exit(code)
+    if os.waitpid(pid, 0)[1]:
+        raise StartError("the database could not be prepared; the log above says why")
+
+
+def _say_ready(options: Options, config: Any, urls: Urls, clouds: Path, children: list[Child]) -> None:
+    """Tell the person, or the script, that everything is ready and how to use it."""
+    LOG.info("ready: network %s, identity %s", urls.network, urls.identity)
+    # who reads may have gone; that ends nothing
+    with contextlib.suppress(BrokenPipeError):
+        _print_ready(options, config, urls, clouds, children)
+
+
+def _print_ready(options: Options, config: Any, urls: Urls, clouds: Path, children: list[Child]) -> None:
+    if options.json:
+        line = {
+            "ready": True,
+            "pid": os.getpid(),
+            "network_url": urls.network,
+            "identity_url": urls.identity,
+            "clouds": str(clouds),
+            "state_dir": str(config.state_path),
+            "processes": {child.name: child.pid for child in children},
+        }
+        print(json.dumps(line), flush=True)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table("process", "pid", "what", box=None, header_style="dim")
+    what = {
+        "identity": f"Keystone stand-in on {urls.identity}",
+        "dataplane": f"packets, in network namespace {config.linux.namespace or 'of this process'}",
+    }
+    for child in children:
+        table.add_row(child.name, str(child.pid), what.get(child.name, f"Networking API on {urls.network}"))
+    console.print("[bold green]Weft is ready.[/] In another terminal:\n")
+    console.print(f"    export OS_CLIENT_CONFIG_FILE={clouds}", soft_wrap=True)
+    console.print("    openstack --os-cloud weft-demo network list\n", soft_wrap=True)
+    console.print("Clouds: weft-admin, weft-demo, weft-alt. State and log: " + str(config.state_path), soft_wrap=True)
+    console.print(table)
+    if not options.dataplane:
+        console.print("[yellow]No dataplane:[/] the API works, but no packets flow.")
+    console.print("[dim]^C stops it.[/]")
