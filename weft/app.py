@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import falcon
@@ -10,13 +10,16 @@ import falcon
 from weft.api import faults, routes
 from weft.api.handler import Controller
 from weft.api.policy import Policy
+from weft.backends.interface import Binding, HostFacts, Unbound
 from weft.config import Config
 from weft.context import Context
-from weft.registry.resource import Resource
-from weft.resources import RESOURCES
+from weft.logical.model import Segment
+from weft.reconcile.doorbell import Bell
+from weft.registry.resource import Resource, Row
+from weft.resources import RESOURCES, agent
 from weft.store.engine import Store
 from weft.store.schema import METADATA
-from weft.store.transaction import Environment
+from weft.store.transaction import Environment, Transaction
 
 Authenticate = Callable[[dict[str, Any]], Context]
 
@@ -43,20 +46,55 @@ class Door:
 
 def make_api(
     config: Config,
-    authenticate: Authenticate,
+    authenticate: Authenticate | None = None,
     store: Store | None = None,
-    ring: Callable[[], None] = lambda: None,
     resources: tuple[Resource, ...] = RESOURCES,
 ) -> falcon.App[Any, Any]:
-    """The Networking API as a WSGI application over the database of `config`."""
+    """The Networking API as a WSGI application over the database of `config`; by default it asks Keystone who calls."""
     store = store or Store(config)
     policy = Policy(config)
-    controller = Controller(store, policy, Environment(config), ring)
+    if authenticate is None:
+        from weft.api.auth import KeystoneAuthenticator
+
+        authenticate = KeystoneAuthenticator(config, policy)
+    environment = Environment(config, bind=Binder(config), zones=agent.zones)
+    controller = Controller(store, policy, environment, Bell(config.state_path).ring)
     app: falcon.App[Any, Any] = falcon.App(middleware=[Door(authenticate)])
     for kind in (Exception, falcon.HTTPError):
         app.add_error_handler(kind, faults.handle)
     routes.add(app, controller, resources)
     return app
+
+
+class Binder:
+    """Decides how a port is attached to its host, from what that host's agent last reported and its backend's rules."""
+
+    def __init__(self, config: Config) -> None:
+        self._down_time = config.api.agent_down_time
+
+    def __call__(self, tx: Transaction, port: Row, segments: Sequence[Row]) -> Binding | Unbound:
+        host = port["binding:host_id"]
+        reported = agent.facts(tx, host)
+        if reported is None:
+            return Unbound(f"no agent on host {host}")
+        facts = HostFacts(
+            host=host,
+            backend=reported["configurations"].get("backend", "linux"),
+            alive=reported["alive"],
+            bridge_mappings=reported["configurations"].get("bridge_mappings", {}),
+            tunnel_types=reported["configurations"].get("tunnel_types", ()),
+        )
+        kinds = [Segment(one["network_type"], one["physical_network"], one["segmentation_id"]) for one in segments]
+        from weft.backends.linux.bind import bind
+
+        return bind(port, kinds, facts)
+
+
+def prepare(config: Config) -> None:
+    """Bring the database up to date: make what is missing."""
+    store = Store(config)
+    create_schema(store)
+    store.close()
 
 
 def create_schema(store: Store) -> None:

@@ -13,7 +13,7 @@ from typing import TypeVar
 from weft.backends.interface import Backend, Report
 from weft.config import Config
 from weft.context import internal
-from weft.logical.model import Key
+from weft.logical.model import HostView, Key
 from weft.reconcile import status
 from weft.reconcile.doorbell import Doorbell
 from weft.reconcile.load import HostLoader
@@ -60,6 +60,11 @@ class Reconciler:
         self._retry_delay = FIRST_RETRY
         self._every: list[tuple[float, Callable[[], None], float]] = []
         self.health = Health()
+
+    @property
+    def view(self) -> HostView:
+        """The desired state of this host as far as the engine has read it."""
+        return self._loader.view
 
     # -- from other threads
 

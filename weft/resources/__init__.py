@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from weft.registry.resource import Resource
+from weft.resources.agent import AGENT
 from weft.resources.network import NETWORK
 from weft.resources.port import PORT
 from weft.resources.security_group import SECURITY_GROUP
 from weft.resources.subnet import SUBNET
 
-RESOURCES: tuple[Resource, ...] = (NETWORK, SUBNET, PORT, SECURITY_GROUP)
+RESOURCES: tuple[Resource, ...] = (NETWORK, SUBNET, PORT, SECURITY_GROUP, AGENT)
 """Everything that the API serves, in the order in which documentation lists it."""

@@ -1,0 +1,98 @@
+"""The agent of this host: runs its backend's loop and tells the database that it is alive."""
+
+from __future__ import annotations
+
+import logging
+import signal
+
+from weft.backends.interface import Backend
+from weft.config import Config
+from weft.context import internal
+from weft.reconcile.doorbell import Doorbell
+from weft.reconcile.loop import Reconciler
+from weft.resources import agent as agents
+from weft.store.engine import Store
+from weft.store.transaction import Environment, Transaction
+
+LOG = logging.getLogger(__name__)
+
+ROLES = (
+    ("Linux bridge agent", "neutron-linuxbridge-agent", "N/A"),
+    ("DHCP agent", "neutron-dhcp-agent", "dhcp_agent"),
+    ("L3 agent", "neutron-l3-agent", "l3_agent"),
+    ("Metadata agent", "neutron-metadata-agent", "N/A"),
+)
+"""(agent_type, binary, topic) under which one process of ours appears in /agents, so that operators' tools find what they
+look for."""
+
+
+class Heartbeat:
+    """Keeps this host's rows in /agents alive, with the facts that bindings are decided on."""
+
+    def __init__(self, config: Config, store: Store, backend: Backend, engine: Reconciler) -> None:
+        self._config, self._store, self._backend, self._engine = config, store, backend, engine
+        self._starting = True
+
+    def beat(self) -> None:
+        """One statement-light transaction: a heartbeat for each role."""
+
+        def work(connection: object) -> None:
+            tx = Transaction(connection, internal(), Environment(self._config))  # type: ignore[arg-type]
+            for agent_type, binary, topic in ROLES:
+                agents.report(
+                    tx,
+                    agent_type=agent_type,
+                    binary=binary,
+                    topic=topic,
+                    host=self._config.api.host,
+                    configurations=self._configurations(agent_type),
+                    starting=self._starting,
+                )
+            tx.finish()
+
+        self._store.write(work)
+        self._starting = False
+
+    def _configurations(self, agent_type: str) -> dict[str, object]:
+        view = self._engine.view
+        if agent_type == "L3 agent":
+            return {
+                "agent_mode": "legacy",
+                "routers": len(view.routers),
+                "ex_gw_ports": sum(1 for router in view.routers.values() if router.gateway),
+                "floating_ips": sum(len(router.nats) for router in view.routers.values()),
+            }
+        if agent_type == "DHCP agent":
+            subnets = [s for switch in view.switches.values() for s in switch.subnets if s.enable_dhcp]
+            return {"networks": len(view.switches), "subnets": len(subnets), "ports": len(view.ports)}
+        if agent_type == "Linux bridge agent":
+            return {
+                "backend": self._backend.name,
+                "bridge_mappings": dict(self._config.linux.bridge_mappings),
+                "tunnel_types": ["vxlan"],
+                "tunneling_ip": self._config.linux.tunnel_address,
+                "devices": len(view.ports),
+                "failing": len(self._engine.health.failing),
+            }
+        return {"metadata_host": self._config.nova.metadata_host}
+
+
+def run(config: Config) -> None:
+    """Work until SIGTERM or SIGINT; the dataplane stays as it is."""
+    from weft.backends.linux.backend import LinuxBackend  # netlink and nftables: only where there is a dataplane
+
+    store = Store(config)
+    bell = Doorbell(config.state_path)
+    backend = LinuxBackend(config)
+    engine = Reconciler(config, store, backend, bell)
+    heartbeat = Heartbeat(config, store, backend, engine)
+    engine.every(config.api.report_interval, heartbeat.beat)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: engine.stop())
+    signal.signal(signal.SIGHUP, lambda *_: engine.ask_for_audit())
+    try:
+        engine.run()
+    finally:
+        backend.close()
+        bell.close()
+        store.close()

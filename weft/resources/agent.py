@@ -1,0 +1,167 @@
+"""Agents: what runs on hosts and makes the network real, as it last reported itself. Also the zones that they form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    ColumnElement,
+    String,
+    Table,
+    UniqueConstraint,
+    and_,
+    bindparam,
+    false,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from weft import errors
+from weft.registry import types as t
+from weft.registry.attributes import Attribute, read_only
+from weft.registry.resource import Resource, Row
+from weft.registry.strategy import Strategy
+from weft.store.schema import ID, METADATA
+from weft.store.transaction import Transaction
+
+AGENTS = Table(
+    "agents",
+    METADATA,
+    Column("id", ID, primary_key=True),
+    Column("agent_type", String(255), nullable=False),
+    Column("binary", String(255), nullable=False),
+    Column("topic", String(255), nullable=False),
+    Column("host", String(255), nullable=False),
+    Column("availability_zone", String(255)),
+    Column("admin_state_up", Boolean, nullable=False, default=True),
+    Column("description", String(255)),
+    Column("configurations", JSON, nullable=False),
+    Column("created_at", String(26), nullable=False),
+    Column("started_at", String(26), nullable=False),
+    Column("heartbeat_timestamp", String(26), nullable=False),
+    UniqueConstraint("agent_type", "host"),
+)
+
+DEFAULT_ZONE = "nova"
+ZONED = {"network": "DHCP agent", "router": "L3 agent"}
+"""What a zone serves -> the agents that make it serve that."""
+
+ATTRIBUTES = (
+    read_only("id", t.uuid, sort=True, primary_key=True, extension="agent"),
+    read_only("agent_type", t.string(255), sort=True, extension="agent"),
+    read_only("binary", t.string(255), sort=True, extension="agent"),
+    read_only("topic", t.string(255), sort=True, extension="agent"),
+    read_only("host", t.string(255), sort=True, extension="agent"),
+    Attribute("admin_state_up", t.boolean, post=False, sort=True, extension="agent"),
+    read_only("created_at", t.anything, filter=False, sort=True, extension="agent"),
+    read_only("started_at", t.anything, filter=False, sort=True, extension="agent"),
+    read_only("heartbeat_timestamp", t.anything, filter=False, sort=True, extension="agent"),
+    read_only("alive", t.boolean, sort=True, extension="agent"),
+    read_only("configurations", t.anything, filter=False, extension="agent"),
+    Attribute("description", t.string_or_none(255), post=False, sort=True, extension="agent"),
+    read_only("availability_zone", t.string(255), extension="availability_zone"),
+)
+
+
+def _time(moment: datetime) -> str:
+    """As /agents writes it: UTC without zone, microseconds."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _oldest_heartbeat(tx: Transaction) -> str:
+    """An agent that was last heard of before this moment counts as dead."""
+    return _time(_now() - timedelta(seconds=tx.config.api.agent_down_time))
+
+
+class AgentStrategy(Strategy):
+    """Agents exist by reporting themselves; the API shows them, and lets operators stop, describe and forget them."""
+
+    def filters(self) -> Mapping[str, Any]:
+        return {"alive": _alive_filter}
+
+    def view_many(self, tx: Transaction, rows: list[Row]) -> None:
+        oldest = _oldest_heartbeat(tx)
+        for row in rows:
+            row["alive"] = row["heartbeat_timestamp"] >= oldest
+
+    def create(self, tx: Transaction, values: Row) -> Row:
+        raise errors.BadRequest("Agent creation using API is not supported.")
+
+
+def _alive_filter(tx: Transaction, values: Sequence[Any]) -> ColumnElement[bool]:
+    heard = AGENTS.c.heartbeat_timestamp >= _oldest_heartbeat(tx)
+    return or_(false(), *(heard if value else ~heard for value in values))
+
+
+def report(
+    tx: Transaction,
+    *,
+    agent_type: str,
+    binary: str,
+    topic: str,
+    host: str,
+    configurations: Mapping[str, Any],
+    availability_zone: str | None = None,
+    starting: bool = False,
+) -> None:
+    """A heartbeat: the agent lives and says what it can. The first one makes it appear."""
+    now = _time(_now())
+    zone = availability_zone or (DEFAULT_ZONE if agent_type in ZONED.values() else None)
+    values = {
+        "binary": binary,
+        "topic": topic,
+        "availability_zone": zone,
+        "configurations": dict(configurations),
+        "heartbeat_timestamp": now,
+        **({"started_at": now} if starting else {}),
+    }
+    statement = update(AGENTS).where(AGENTS.c.agent_type == bindparam("kind"), AGENTS.c.host == bindparam("on"))
+    if tx.execute(statement, {"kind": agent_type, "on": host, **values}).rowcount:
+        return
+    row = {"id": str(uuid4()), "agent_type": agent_type, "host": host, "created_at": now, "started_at": now, **values}
+    tx.execute(insert(AGENTS), {"admin_state_up": tx.config.api.enable_new_agents, **row})
+
+
+def facts(tx: Transaction, host: str) -> Row | None:
+    """The agent that wires ports on `host`: its configurations and whether it is alive; None where there is none."""
+    found = tx.all(select(AGENTS).where(AGENTS.c.host == host))
+    wiring = [row for row in found if "backend" in row.configurations]
+    if not wiring:
+        return None
+    row = dict(wiring[0]._mapping)
+    row["alive"] = row["heartbeat_timestamp"] >= _oldest_heartbeat(tx) and row["admin_state_up"]
+    return row
+
+
+def zones(tx: Transaction, kind: str) -> frozenset[str]:
+    """Names of the availability zones with agents for networks (`network`) or routers (`router`)."""
+
+    def load() -> frozenset[str]:
+        clause = and_(AGENTS.c.agent_type == ZONED[kind], AGENTS.c.availability_zone.is_not(None))
+        return frozenset(row[0] for row in tx.all(select(AGENTS.c.availability_zone).where(clause).distinct()))
+
+    return tx.once(("zones", kind), load)
+
+
+AGENT = Resource(
+    member="agent",
+    collection="agents",
+    attributes=ATTRIBUTES,
+    table=AGENTS,
+    strategy=AgentStrategy(),
+    not_found=errors.AgentNotFound,
+    extension="agent",
+    shims=("agent_sort_key",),
+)
