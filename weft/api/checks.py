@@ -216,7 +216,11 @@ def _field(match: str) -> Verdict:
         return False
     # A port or subnet has no `shared` of its own: its network's counts.
     names = (name, "network:shared") if (collection, name) == ("networks", "shared") else (name,)
-    fits = _fits(wanted)
+    try:
+        fits = _fits(wanted)
+    except re.error as error:
+        LOG.warning("Policy check field:%s is no regular expression and denies: %s", match, error)
+        return False
 
     def ask(target: Target, context: Context) -> bool:
         for key in names:
