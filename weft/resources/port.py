@@ -142,7 +142,10 @@ class PortStrategy(Strategy):
         }
 
     def related(self) -> Any:
-        return {"network:project_id": lambda tx, row: network.owner(tx, row["network_id"])}
+        return {
+            "network:project_id": lambda tx, row: network.owner(tx, row["network_id"]),
+            "network:shared": lambda tx, row: network.load(tx, row["network_id"])["shared"],
+        }
 
     def view(self, tx: Transaction, row: Row) -> None:
         row["dns_assignment"] = port_checks.dns_assignment(tx.config, row)
