@@ -32,6 +32,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 M_ARENA_MAX = -8
+M_MMAP_THRESHOLD = -3
+#: bytes of a block that the system gets back when it is freed; hashing a password takes one of 16 MiB
+LARGE = 1 << 20
 
 
 class StartError(RuntimeError):
@@ -67,7 +70,7 @@ class Supervisor:
 
         Raises StartError, after stopping the others, if a child does not get ready the first time.
         """
-        name_process("weft")
+        name_process("up")
         spare_memory()
         # what is loaded now is never garbage: the children share its pages as long as no collector marks them
         gc.collect()
@@ -145,7 +148,7 @@ class Supervisor:
         # a group of its own: ^C in the terminal is for the supervisor, which stops all in order
         os.setpgid(0, 0)
         end_with(supervisor)
-        name_process(f"weft-{name}")
+        name_process(name)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def _wait(self, timeout: float | None) -> None:
@@ -222,13 +225,15 @@ def end_with(parent: int) -> None:
 
 def name_process(name: str) -> None:
     """The name of this process in top(1) and in the log."""
-    ctypes.CDLL(None).prctl(PR_SET_NAME, name.encode()[:15])
+    ctypes.CDLL(None).prctl(PR_SET_NAME, f"weft-{name}".encode()[:15])
     multiprocessing.current_process().name = name
 
 
 def spare_memory() -> None:
-    """One heap for every two threads is enough; the C library would give each its own."""
-    ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
+    """Two heaps are enough for all threads (the C library would give each its own), and large blocks are given back."""
+    libc = ctypes.CDLL(None)
+    libc.mallopt(M_ARENA_MAX, 2)
+    libc.mallopt(M_MMAP_THRESHOLD, LARGE)
 
 
 def _say_ready(writer: int) -> None:

@@ -58,16 +58,23 @@ class Options:
 
 
 def _prepare(config: Any) -> None:
-    importlib.import_module("weft.app").prepare(config)
+    from weft.app import prepare
+
+    prepare(config)
 
 
 def _api(config: Any) -> Any:
-    return importlib.import_module("weft.app").make_api(config)
+    from weft.app import make_api
+
+    return make_api(config)
 
 
 def _dataplane(config: Any, ready: Callable[[], None]) -> None:
+    from weft.agent.main import run as run_agent
+
+    os.umask(0o022)  # what it makes outside of the state folder is for everybody to see: /run/netns
     ready()
-    importlib.import_module("weft.agent.main").run(config)
+    run_agent(config)
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,13 @@ class Programs:
     #: this host's agent; calls its second argument when it is ready, returns when it got SIGTERM
     dataplane: Callable[[Any, Callable[[], None]], None] = _dataplane
     #: modules loaded before the processes part, so that they share the memory
-    preload: tuple[str, ...] = ("granian.server.mp", "weft.identity.app", "weft.identity.setup", "weft.app")
+    preload: tuple[str, ...] = (
+        "granian.server.mp",
+        "keystonemiddleware.auth_token",
+        "weft.api.auth",
+        "weft.app",
+        "weft.identity.app",
+    )
     preload_dataplane: tuple[str, ...] = ("weft.agent.main",)
 
 
@@ -101,6 +114,7 @@ def run(options: Options, programs: Programs = WEFT) -> int:
     try:
         check_listen(config.api.bind_host, options.allow_remote)
         folder = private_folder(config.state_path)
+        os.umask(0o077)
         with _lock(folder):
             _log_to(folder / "weft.log")
             return _run(config, options, programs)

@@ -322,3 +322,63 @@ def test_several_processes_serve_the_api(start: Start, tmp_path: Path) -> None:
     os.kill(up.told["processes"]["api-1"], signal.SIGKILL)
     assert ask(up.network)[0] == 200
     assert up.end(signal.SIGTERM)[0] == 0
+
+
+def pss(pid: int) -> int:
+    """A process's share of the memory that it and others hold, in bytes (proc(5), smaps_rollup)."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith("Pss:")]
+    return int(line.split()[1]) * 1024
+
+
+@pytest.fixture
+def weft_up(tmp_path: Path) -> Iterator[Up]:
+    """Weft itself, without a dataplane."""
+    command = [sys.executable, "-m", "weft", "up", "--no-dataplane", "--json", "--state-dir", str(tmp_path / "weft")]
+    command += ["--port", "0", "--identity-port", "0"]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield Up(process, tmp_path / "weft").wait_ready()
+        finally:
+            process.kill()
+
+
+def log_in(up: Up, user: str) -> str:
+    """A token of a cloud of clouds.yaml."""
+    login = yaml.safe_load(Path(up.told["clouds"]).read_text())["clouds"][f"weft-{user}"]["auth"]
+    domain = {"id": "default"}
+    who = {"name": user, "domain": domain, "password": login["password"]}
+    scope = {"project": {"name": login["project_name"], "domain": domain}}
+    auth = {"identity": {"methods": ["password"], "password": {"user": who}}, "scope": scope}
+    status, headers, _ = ask(up.identity, "/v3/auth/tokens", "POST", body={"auth": auth})
+    assert status == 201
+    return headers["X-Subject-Token"]
+
+
+def test_the_api_knows_callers_by_the_stand_in_and_survives_its_death(weft_up: Up) -> None:
+    up = weft_up
+    demo, alt = ({"X-Auth-Token": log_in(up, user)} for user in ("demo", "alt"))
+    body = {"network": {"name": "blue"}}
+    assert ask(up.network, "/v2.0/networks", "POST", demo, body)[0] == 201
+    assert ask(up.network, "/v2.0/networks", headers={"X-Auth-Token": "weft1.forged"})[0] == 401
+    for name in ("api", "identity"):
+        os.kill(up.told["processes"][name], signal.SIGKILL)
+        for headers, names in ((demo, ["blue"]), (alt, [])):
+            status, _, listed = ask(up.network, "/v2.0/networks", headers=headers)
+            assert (status, [row["name"] for row in listed["networks"]]) == (200, names)
+    kept = [path for path in up.folder.rglob("*") if path.is_file()]
+    assert up.folder / "weft.db" in kept
+    assert [path for path in kept if path.stat().st_mode & 0o077] == []
+    code, errors = up.end(signal.SIGTERM)
+    assert code == 0
+    assert "Traceback" not in errors
+
+
+def test_the_tree_shares_its_memory(weft_up: Up) -> None:
+    headers = {"X-Auth-Token": log_in(weft_up, "demo")}
+    for _ in range(20):
+        assert ask(weft_up.network, "/v2.0/networks", headers=headers)[0] == 200
+    total = pss(weft_up.process.pid) + sum(pss(pid) for pid in weft_up.pids)
+    assert total < 150e6
+    assert weft_up.end(signal.SIGTERM)[0] == 0
