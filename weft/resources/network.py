@@ -62,8 +62,8 @@ ATTRIBUTES = (
     read_only("status", t.string(16), sort=True),
     *standard.project(),
     Attribute("shared", t.boolean, default=False, policy=True, required_by_policy=True),
-    read_only("ipv4_address_scope", t.anything, extension="address-scope"),
-    read_only("ipv6_address_scope", t.anything, extension="address-scope"),
+    read_only("ipv4_address_scope", t.anything, filter=False, extension="address-scope"),
+    read_only("ipv6_address_scope", t.anything, filter=False, extension="address-scope"),
     Attribute(
         "router:external", t.boolean, default=False, policy=True, required_by_policy=True, extension="external-net"
     ),

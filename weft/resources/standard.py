@@ -30,11 +30,18 @@ def stamps(*, tags_in_post: bool = False) -> tuple[Attribute, ...]:
         else read_only("tags", types.tags, extension="standard-attr-tag")
     )
     return (
-        Attribute("description", types.description, default="", sort=True, extension="standard-attr-description"),
+        Attribute("description", types.description, default="", extension="standard-attr-description"),
         tags,
-        read_only("revision_number", types.integer, sort=True, extension="standard-attr-revisions"),
-        read_only("created_at", types.anything, filter=False, sort=True, extension="standard-attr-timestamp"),
-        read_only("updated_at", types.anything, filter=False, sort=True, extension="standard-attr-timestamp"),
+        *versions(),
+    )
+
+
+def versions() -> tuple[Attribute, ...]:
+    """revision_number, created_at, updated_at."""
+    return (
+        read_only("revision_number", types.integer, extension="standard-attr-revisions"),
+        read_only("created_at", types.anything, filter=False, extension="standard-attr-timestamp"),
+        read_only("updated_at", types.anything, filter=False, extension="standard-attr-timestamp"),
     )
 
 

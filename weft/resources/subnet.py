@@ -62,14 +62,14 @@ ATTRIBUTES = (
     Attribute("enable_dhcp", t.boolean, default=True, sort=True),
     Attribute("ipv6_ra_mode", IPV6_MODE, put=False, sort=True),
     Attribute("ipv6_address_mode", IPV6_MODE, put=False, sort=True),
-    read_only("shared", t.boolean, filter=False, required_by_policy=True),
+    read_only("shared", t.boolean, visible=False, policy=True, required_by_policy=True),
     Attribute("service_types", net.service_types, filter=False, extension="subnet-service-types"),
     Attribute(
         "use_default_subnetpool", t.boolean, default=False, put=False, visible=False, filter=False,
         extension="default-subnetpools",
     ),
-    Attribute("dns_publish_fixed_ip", t.boolean, default=False, extension="subnet-dns-publish-fixed-ip"),
-    read_only("router:external", t.boolean, visible=False, filter=False, extension="subnet-external-network"),
+    Attribute("dns_publish_fixed_ip", t.boolean, default=False, filter=False, extension="subnet-dns-publish-fixed-ip"),
+    read_only("router:external", t.boolean, policy=True, extension="subnet-external-network"),
     *standard.stamps(),
 )  # fmt: skip
 
