@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import falcon
+from sqlalchemy import Connection, inspect
 
 from weft.api import faults, routes
 from weft.api.handler import Controller
@@ -98,5 +99,13 @@ def prepare(config: Config) -> None:
 
 
 def create_schema(store: Store) -> None:
-    """Make all tables that are missing."""
-    METADATA.create_all(store.engine)
+    """Make all tables that are missing, with the rows that belong in them from the start."""
+
+    def make(connection: Connection) -> None:
+        present = set(inspect(connection).get_table_names())
+        METADATA.create_all(connection)
+        for resource in RESOURCES:
+            if resource.table.name not in present:
+                resource.strategy.install(connection)
+
+    store.write(make)

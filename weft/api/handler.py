@@ -114,11 +114,14 @@ class Controller:
         context: Context = request.context.caller
         asked = queries.parse(resource, request.query_string, self.config)
 
-        def work(tx: Transaction) -> dict[str, Any]:
+        def work(tx: Transaction, writing: bool = False) -> dict[str, Any] | None:
+            if writing:
+                resource.strategy.before_list(tx, asked.query)
+            elif resource.strategy.lists_write(tx, asked.query):
+                return None
             where = [resource.table.c[resource.parent.column] == parent_id] if resource.parent else []
             if resource.parent:
                 tx.get(resource.parent.resource, parent_id)
-            resource.strategy.before_list(tx)
             found = rows.page(tx, resource, asked.query, *where)
             rule = f"get_{resource.rule}"
             allowed = [row for row in found if self.policy.allows(context, rule, Target(tx, resource, row))]
@@ -127,8 +130,10 @@ class Controller:
                 body[f"{resource.items}_links"] = queries.links(asked, self._url(request), found)
             return body
 
-        work_in = self.writing if resource.strategy.lists_write(context) else self.reading
-        _reply(response, work_in(context, work))
+        body = self.reading(context, work)
+        if body is None:
+            body = self.writing(context, lambda tx: work(tx, writing=True))
+        _reply(response, body)
 
     def show(self, request: falcon.Request, response: falcon.Response, resource: Resource, id: str, parent_id: str = "") -> None:
         context: Context = request.context.caller

@@ -51,7 +51,8 @@ class Resource:
     `member` names it in bodies and policy rules (port), `collection` in URLs (security-groups), under `prefix` (/qos).
     `extension` is the alias that brings the resource, `shims` those that only promise behaviour of it.
     `quota` names its limit; None: not counted. `visible_by_rbac`: RBAC actions that show it to other projects.
-    `not_found` is raised for an id that is not there or not the caller's to see.
+    `not_found` is raised for an id that is not there or not the caller's to see. `internal` columns are no attributes of
+    the API; rows have them under their own names.
     """
 
     member: str
@@ -75,6 +76,7 @@ class Resource:
     policy_name: str = ""
     plural: str = ""
     aliases: tuple[str, ...] = field(default=())
+    internal: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.strategy.resource = self
@@ -96,7 +98,8 @@ class Resource:
     @cached_property
     def stored(self) -> tuple[tuple[str, str], ...]:
         """(attribute, column) of what stands in the table."""
-        return tuple((a.name, a.column_name) for a in self.attributes if a.column_name in self.table.c)
+        own = tuple((a.name, a.column_name) for a in self.attributes if a.column_name in self.table.c)
+        return own + tuple((name, name) for name in self.internal)
 
     @cached_property
     def shown(self) -> tuple[str, ...]:

@@ -47,17 +47,20 @@ class Strategy:
         for row in rows:
             self.view(tx, row)
 
-    def lists_write(self, context: Any) -> bool:
-        """True if listing may create something (a project's default security group): the list then runs in a write
-        transaction."""
+    def lists_write(self, tx: Any, query: Any) -> bool:
+        """True if something is to be created before this list (weft.store.rows.Query) can be answered: a project's default
+        security group. The list then starts again in a write transaction, with `before_list`."""
         return False
 
-    def before_list(self, tx: Any) -> None:
-        """What has to exist before a list is answered."""
+    def before_list(self, tx: Any, query: Any) -> None:
+        """Create what `lists_write` misses."""
 
     def related(self) -> Mapping[str, Callable[[Any, Row], Any]]:
         """Keys that policy rules ask of a target and that are no attribute: `network:project_id`."""
         return {}
+
+    def install(self, connection: Any) -> None:
+        """Write the rows that are there from the start; called once, when the table has just been made."""
 
     # -- writing
 

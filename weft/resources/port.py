@@ -125,7 +125,6 @@ class PortStrategy(Strategy):
             .correlate(PORTS)
             .scalar_subquery(),
             "network:project_id": select(network.NETWORKS.c.project_id).where(of_network).scalar_subquery(),
-            "status_reason": PORTS.c.status_reason,
         }
 
     def visible(self) -> Any:
@@ -414,5 +413,6 @@ PORT = Resource(
     tags=True,
     strict_marker=True,
     quota="port",
+    internal=("status_reason",),
     shims=("ip-substring-filtering", "port-mac-address-regenerate", "aap-reject-multicast"),
 )
