@@ -37,6 +37,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """A long text as a parameter would be the test's name, and the summary unreadable."""
+    return f"{val[:40]}...{len(val)}" if isinstance(val, str) and len(val) > 60 else None
+
+
 def why_not(item: pytest.Item) -> str:
     """Why this machine cannot run the test; empty when it can."""
     if tier(item.path) == TIERS.index("conformance") and not item.config.getoption("--run-conformance"):
