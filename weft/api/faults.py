@@ -42,7 +42,7 @@ def as_fault(request: falcon.Request, error: Exception) -> errors.Fault:
     if isinstance(error, falcon.HTTPMethodNotAllowed):
         return errors.HTTPMethodNotAllowed("The method is not allowed for this resource.")
     if isinstance(error, falcon.HTTPNotFound):
-        return errors.HTTPNotFound("The resource could not be found.")
+        return errors.HTTPNotFound()
     if isinstance(error, falcon.HTTPError):
         fault = errors.HTTPBadRequest(error.description or error.title or "Bad request")
         fault.status = error.status_code

@@ -149,7 +149,7 @@ class Controller:
 
     def create(self, request: falcon.Request, response: falcon.Response, resource: Resource, parent_id: str = "") -> None:
         context: Context = request.context.caller
-        raw, bulk = extract(resource.member, resource.items, _body(request))
+        raw, bulk = extract(resource.member, resource.items, read_json(request))
         if bulk and not resource.bulk:
             raise errors.HTTPBadRequest("Bulk operation not supported")
         hung = {resource.parent.column: parent_id} if resource.parent else {}
@@ -172,7 +172,7 @@ class Controller:
 
     def update(self, request: falcon.Request, response: falcon.Response, resource: Resource, id: str, parent_id: str = "") -> None:
         context: Context = request.context.caller
-        raw, bulk = extract(resource.member, resource.items, _body(request))
+        raw, bulk = extract(resource.member, resource.items, read_json(request))
         if bulk:
             raise errors.HTTPBadRequest(f"Unable to find '{resource.member}' in request body")
         changes = resource.reader.update(raw[0], context)
@@ -207,7 +207,7 @@ class Controller:
     ) -> None:
         """A member action: GET rule first, then the rule named like the action."""
         context: Context = request.context.caller
-        body = _body(request) if action.method != "GET" else None
+        body = read_json(request) if action.method != "GET" else None
         expected = _if_match(request)
 
         def work(tx: Transaction) -> Any:
@@ -277,7 +277,8 @@ def _reply(response: falcon.Response, body: Any, status: int = 200) -> None:
     response.content_type = "application/json"
 
 
-def _body(request: falcon.Request) -> Any:
+def read_json(request: falcon.Request) -> Any:
+    """The decoded body. Raises HTTPBadRequest without one, MalformedRequestBody for what is no JSON."""
     data = request.bounded_stream.read()
     if not data:
         raise errors.HTTPBadRequest("Resource body required")

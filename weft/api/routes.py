@@ -8,7 +8,9 @@ from typing import Any
 import falcon
 
 from weft import errors
+from weft.api import documents
 from weft.api.handler import Controller
+from weft.api.tags import Tags
 from weft.registry.resource import Action, Resource
 
 ROOT = "/v2.0"
@@ -90,11 +92,20 @@ def _only(resource: Resource, operation: str) -> None:
 
 
 def add(app: falcon.App[Any, Any], controller: Controller, resources: Sequence[Resource]) -> None:
-    """Give every resource its routes."""
+    """Give the documents and every resource their routes."""
+    config = controller.config
+    app.add_route("/", documents.Versions(config))
+    app.add_route(f"{ROOT}/", documents.Root(config, resources))
+    extensions = documents.Extensions(documents.loaded(resources, config))
+    app.add_route(f"{ROOT}/extensions", extensions)
+    app.add_route(f"{ROOT}/extensions/{{alias}}", documents.Extension(extensions))
     for resource in resources:
         item = "{child}" if resource.parent else "{id}"
         for path in paths(resource):
             app.add_route(path, Collection(controller, resource))
             app.add_route(f"{path}/{item}", Item(controller, resource))
+            if resource.tags:
+                app.add_route(f"{path}/{item}/tags", Tags(controller, resource))
+                app.add_route(f"{path}/{item}/tags/{{tag}}", Tags(controller, resource))
             for action in resource.actions:
                 app.add_route(f"{path}/{item}/{action.name}", MemberAction(controller, resource, action))

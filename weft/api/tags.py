@@ -1,0 +1,107 @@
+"""/v2.0/{collection}/{id}/tags: words that people put on objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import falcon
+import msgspec
+
+from weft import errors
+from weft.api.handler import Controller, Target, read_json
+from weft.registry.resource import Resource, Row
+from weft.store.transaction import Transaction
+
+LONGEST, MOST = 255, 50
+"""Characters of a tag; tags of an object."""
+
+
+class Tags:
+    """The tags of one object: all of them (no `tag`), or one."""
+
+    def __init__(self, controller: Controller, resource: Resource) -> None:
+        self._controller, self._resource = controller, resource
+
+    def _object(self, tx: Transaction, id: str, action: str) -> Row:
+        resource = self._resource
+        row = tx.find(resource, id)
+        if row is None or not self._controller.policy.allows(tx.context, f"get_{resource.rule}", Target(tx, resource, row)):
+            raise errors.TagResourceNotFound(resource=resource.items, id=id)
+        self._controller.policy.authorize(tx.context, f"{action}_{resource.rule}:tags", "", Target(tx, resource, row))
+        return row
+
+    def _read(self, request: falcon.Request, id: str) -> Sequence[str]:
+        return self._controller.reading(request.context.caller, lambda tx: list(self._object(tx, id, "get")["tags"]))
+
+    def _write(self, request: falcon.Request, id: str, action: str, change: Callable[[list[str]], list[str]]) -> list[str]:
+        def work(tx: Transaction) -> list[str]:
+            row = self._object(tx, id, action)
+            tags = change(list(row["tags"]))
+            if len(tags) > MOST:
+                raise errors.BadRequest(f"The number of tags exceed the per-resource limit of {MOST}")
+            tx.update(self._resource, row, {**row, "tags": tags})
+            return tags
+
+        return self._controller.writing(request.context.caller, work)
+
+    def on_get(self, request: falcon.Request, response: falcon.Response, id: str, tag: str = "") -> None:
+        tags = self._read(request, id)
+        if tag:
+            if tag not in tags:
+                raise errors.TagNotFound(tag=tag)
+            response.status = 204
+        else:
+            _reply(response, {"tags": tags})
+
+    def on_put(self, request: falcon.Request, response: falcon.Response, id: str, tag: str = "") -> None:
+        if tag:
+            _check([tag])
+            self._write(request, id, "update", lambda tags: tags if tag in tags else [*tags, tag])
+            response.status = 201
+            response.data = b"null"
+            response.content_type = "application/json"
+            return
+        wanted = _tags_of(read_json(request))
+        _reply(response, {"tags": self._write(request, id, "update", lambda _: list(wanted))})
+
+    def on_post(self, request: falcon.Request, response: falcon.Response, id: str, tag: str = "") -> None:
+        if tag:
+            raise errors.HTTPMethodNotAllowed("The method is not allowed for this resource.")
+        more = _tags_of(read_json(request))
+        tags = self._write(request, id, "create", lambda tags: [*tags, *(one for one in more if one not in tags)])
+        _reply(response, {"tags": tags})
+
+    def on_delete(self, request: falcon.Request, response: falcon.Response, id: str, tag: str = "") -> None:
+        def without(tags: list[str]) -> list[str]:
+            if tag and tag not in tags:
+                raise errors.TagNotFound(tag=tag)
+            return [one for one in tags if tag and one != tag]
+
+        self._write(request, id, "delete", without)
+        response.status = 204
+
+
+def _tags_of(body: Any) -> list[str]:
+    if not isinstance(body, Mapping) or "tags" not in body:
+        raise errors.InvalidInput(reason="Invalid tags body")
+    tags = body["tags"]
+    if not isinstance(tags, list):
+        raise errors.InvalidInput(reason=f"'{tags}' is not a list")
+    _check(tags)
+    if len(set(tags)) != len(tags):
+        raise errors.InvalidInput(reason="Duplicate items in the list of tags")
+    return tags
+
+
+def _check(tags: Sequence[Any]) -> None:
+    for tag in tags:
+        if not isinstance(tag, str):
+            raise errors.InvalidInput(reason=f"'{tag}' is not a valid string")
+        if not tag or len(tag) > LONGEST:
+            raise errors.InvalidInput(reason=f"'{tag[:LONGEST]}' is empty or exceeds maximum length of {LONGEST}")
+
+
+def _reply(response: falcon.Response, body: Any) -> None:
+    response.data = msgspec.json.encode(body)
+    response.content_type = "application/json"
