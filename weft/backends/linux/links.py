@@ -317,6 +317,11 @@ def _by_name(name: str) -> bytes:
     return _LINK.pack(0, 0, 0, 0, 0) + u32(_IFLA_EXT_MASK, _SKIP_STATISTICS) + text(_IFLA_IFNAME, name)
 
 
+def name_of(body: bytes) -> str:
+    """The name in a message about a link."""
+    return netlink.cstring(netlink.unpack(body, _LINK.size).get(_IFLA_IFNAME, b""))
+
+
 def _parse(body: bytes) -> tuple[Link, int, int]:
     """(the link without names of others, index of its master, index of its parent)."""
     _, _, index, flags, _ = _LINK.unpack_from(body)

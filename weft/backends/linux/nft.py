@@ -15,7 +15,6 @@ import ipaddress
 import json
 import os
 import re
-import socket
 import struct
 import threading
 from collections.abc import Iterable, Sequence
@@ -49,8 +48,8 @@ class NftMissing(NftError):
 class SetType:
     """What the elements of a set or map are made of, in nft's names of data types.
 
-    `key`: ifname, ether_addr, ipv4_addr, ipv6_addr, mark; several make a concatenation. `data` of a map: mark or verdict.
-    `interval`: elements may be CIDRs (a single key only here; concatenated intervals go through a script).
+    `key`: ifname, ether_addr, ipv4_addr, ipv6_addr, mark; several make a concatenation. `data` of a map: mark, verdict.
+    Two are ours: "target" (an IPv6 address in a payload) and "zone" (of conntrack). `interval`: addresses may be CIDRs.
     """
 
     key: tuple[str, ...]
@@ -174,10 +173,8 @@ def _field(kind: str, value: str) -> bytes:
         return value.encode().ljust(16, b"\0")
     if kind == "ether_addr":
         return bytes.fromhex(value.replace(":", ""))
-    if kind == "ipv4_addr":
-        return socket.inet_pton(socket.AF_INET, value)
-    if kind == "ipv6_addr":
-        return socket.inet_pton(socket.AF_INET6, value)
+    if kind in ("ipv4_addr", "ipv6_addr"):
+        return ipaddress.ip_address(value).packed
     if kind == "mark":
         return struct.pack("=I", int(value, 0))
     if kind == "zone":
@@ -185,20 +182,29 @@ def _field(kind: str, value: str) -> bytes:
     raise ValueError(f"no encoding for nft type {kind}")
 
 
-def _keys(type_: SetType, key: tuple[str, ...]) -> Iterable[tuple[bytes, int]]:
-    """(key, flags) of the one element, or of the two that bound an interval."""
-    if type_.interval:
-        network = ipaddress.ip_network(key[0])
-        yield network.network_address.packed, 0
-        after = int(network.broadcast_address) + 1
-        if after < 1 << network.max_prefixlen:
-            yield after.to_bytes(network.max_prefixlen // 8, "big"), _INTERVAL_END
+def _bounds(kind: str, value: str) -> tuple[bytes, bytes]:
+    """First and last value of a field that may be a CIDR."""
+    if kind in ("ipv4_addr", "ipv6_addr", "target"):
+        network = ipaddress.ip_network(value)
+        return network.network_address.packed, network.broadcast_address.packed
+    return _field(kind, value), _field(kind, value)
+
+
+def _concatenated(fields: Iterable[bytes]) -> bytes:
+    return b"".join(f + b"\0" * (-len(f) % 4) for f in fields)
+
+
+def _keys(type_: SetType, key: tuple[str, ...]) -> Iterable[bytes]:
+    """The attributes that make the key: of one element, or of the two that bound an interval of a single field."""
+    first, last = zip(*(_bounds(kind, value) for kind, value in zip(type_.key, key, strict=True)), strict=True)
+    if len(first) > 1:
+        range_end = nest(10, attr(1, _concatenated(last))) if type_.interval else b""
+        yield nest(1, attr(1, _concatenated(first))) + range_end
         return
-    fields = [_field(kind, value) for kind, value in zip(type_.key, key, strict=True)]
-    if len(fields) == 1:
-        yield fields[0], 0
-    else:
-        yield b"".join(f + b"\0" * (-len(f) % 4) for f in fields), 0
+    yield nest(1, attr(1, first[0]))
+    after = int.from_bytes(last[0], "big") + 1
+    if type_.interval and after < 1 << 8 * len(last[0]):
+        yield nest(1, attr(1, after.to_bytes(len(last[0]), "big"))) + be32(3, _INTERVAL_END)
 
 
 def _data(type_: SetType, data: str) -> bytes:
@@ -206,18 +212,12 @@ def _data(type_: SetType, data: str) -> bytes:
         word, _, chain = data.partition(" ")
         code = struct.pack(">i", _VERDICTS[word])
         return nest(2, nest(2, attr(1, code), *([text(2, chain)] if chain else [])))
-    return nest(2, attr(1, _field(type_.data, data)))
+    return nest(2, attr(1, _bounds(type_.data, data)[0]))
 
 
 def _element_message(change: ElementChange) -> Message:
-    items = []
-    for key, flags in _keys(change.type, change.key):
-        parts = [nest(1, attr(1, key))]
-        if change.type.data and change.add:
-            parts.append(_data(change.type, change.data))
-        if flags:
-            parts.append(be32(3, flags))
-        items.append(nest(1, *parts))
+    data = _data(change.type, change.data) if change.type.data and change.add else b""
+    items = [nest(1, key, data) for key in _keys(change.type, change.key)]
     head = struct.pack(">BBH", _FAMILIES[change.family], 0, 0)
     body = head + text(1, change.table) + text(2, change.set) + nest(3, *items)
     return Message(_NEWSETELEM if change.add else _DELSETELEM, body, netlink.CREATE if change.add else 0)

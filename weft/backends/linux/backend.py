@@ -1,0 +1,474 @@
+"""The Linux backend: reads what is, compares, applies. The only file that decides order."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from weft.backends.interface import Binding, HostFacts, Report, Status, Unbound
+from weft.backends.linux import bind, firewall, flows, links, names, netlink, netns, switches
+from weft.backends.linux.links import Change, Create, Delete, Link, Links, Modify
+from weft.backends.linux.monitor import Monitor
+from weft.backends.linux.nft import Nft, NftError
+from weft.backends.linux.parts import Responder, Routers
+from weft.backends.linux.ruleset import Owner
+from weft.backends.linux.switches import Switch
+from weft.backends.linux.tables import Tables
+from weft.config import Config
+from weft.logical.model import HostView, Key, LogicalPort, Segment
+
+_LOG = logging.getLogger(__name__)
+
+CAPABILITIES = frozenset(
+    {
+        "address-group",
+        "allowed-address-pairs",
+        "binding",
+        "external-net",
+        "ext-gw-mode",
+        "extra_dhcp_opt",
+        "extraroute",
+        "floating-ip-port-forwarding",
+        "net-mtu",
+        "port-security",
+        "provider",
+        "router",
+        "security-group",
+        "security-groups-remote-address-group",
+        "stateful-security-group",
+    }
+)
+
+
+@dataclass(slots=True)
+class _Kernel:
+    """What is open in the host namespace."""
+
+    namespace: int  # file descriptor: keeps it alive when its name is taken away
+    identity: int
+    links: Links
+    nft: Nft
+    conntrack: netlink.Socket
+
+    def close(self) -> None:
+        self.links.close()
+        self.nft.close()
+        self.conntrack.close()
+        os.close(self.namespace)
+
+
+@dataclass(slots=True)
+class _Pass:
+    """One call of `set` on its way: what it looks at, what it found, what it will report."""
+
+    desired: HostView
+    scope: frozenset[Key] | None
+    report: Report = field(default_factory=Report)
+    switches: dict[str, Switch] = field(default_factory=dict)
+    ports: dict[str, LogicalPort] = field(default_factory=dict)
+    actual: dict[str, Link] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)  # by name of link
+    unfiltered: str = ""  # why the firewall could not be loaded
+
+    @property
+    def full(self) -> bool:
+        return self.scope is None
+
+
+class LinuxBackend:
+    """Networks, ports and security groups of this host by bridges and nftables; routers and DHCP by what is plugged in."""
+
+    name = "linux"
+    capabilities = CAPABILITIES
+
+    def __init__(self, config: Config, routers: Routers | None = None, responder: Responder | None = None) -> None:
+        self._config = config.linux
+        self._namespace = config.linux.namespace
+        self._routers = routers
+        self._responder = responder
+        self._lock = threading.RLock()
+        self._kernel: _Kernel | None = None
+        self._tables: Tables | None = None
+        self._monitor: Monitor | None = None
+        self._report: Callable[[Iterable[Key]], None] | None = None
+        self._desired = HostView(host=config.api.host)
+        self._made: dict[str, Link] = {}  # what links were made to be
+        self._seen: dict[str, Link] = {}  # what they were after the last look
+        self._owners: dict[str, Key] = {}  # link -> what it is of
+        self._ports: dict[str, LogicalPort] = {}  # as of the last call
+        self._complete = False  # one full pass was made
+
+    def bind(self, port: Mapping[str, Any], segments: Sequence[Segment], facts: HostFacts) -> Binding | Unbound:
+        """A bridge port, or why not."""
+        return bind.bind(port, segments, facts)
+
+    def close(self) -> None:
+        """Stop threads and close sockets; packets go on."""
+        if self._monitor:
+            self._monitor.close()
+        with self._lock:
+            for part in (self._routers, self._responder):
+                if part:
+                    part.close()
+            if self._kernel:
+                self._kernel.close()
+            self._kernel = self._tables = self._monitor = None
+
+    def watch(self, report: Callable[[Iterable[Key]], None]) -> None:
+        """Report keys whose links changed by themselves; and all of them when the firewall or namespace was touched."""
+        with self._lock:
+            self._report = report
+            if self._kernel:
+                self._listen()
+
+    def _listen(self) -> None:
+        if self._report and not self._monitor:
+            self._monitor = Monitor(self._namespace, self._links_changed, self._look)
+
+    # converge
+
+    def set(self, desired: HostView, scope: Iterable[Key] | None) -> Report:
+        """See Backend.set. A scoped call becomes a full pass when somebody else touched the firewall or the namespace."""
+        with self._lock:
+            this = _Pass(desired, None if scope is None else frozenset(scope))
+            try:
+                self._open(this)
+                self._converge(this)
+            except (OSError, NftError) as error:
+                _LOG.warning("namespace %s: %s", self._namespace, error)
+                self._fail_all(this, str(error))
+            return this.report
+
+    def _fail_all(self, this: _Pass, reason: str) -> None:
+        keys = this.scope if this.scope is not None else _keys(this.desired)
+        for key in keys:
+            this.report.failed.setdefault(key, reason)
+            if key.kind in ("port", "router"):
+                this.report.status[key] = Status(False, reason)
+
+    def _open(self, this: _Pass) -> None:
+        """Have the namespace and our sockets in it; make `this` a full pass if there is reason to doubt what we know."""
+        kernel = self._kernel
+        if kernel and not self._is_ours(kernel):
+            if netns.exists(self._namespace):
+                this.report.drift.append(f"network namespace {self._namespace} was replaced by another")
+                self._forget()
+            else:
+                this.report.drift.append(f"network namespace {self._namespace} had lost its name")
+                netns.restore(self._namespace, kernel.namespace)
+            this.scope = None
+        sysctls = netns.HOST_SYSCTLS if self._namespace else {}
+        netns.create(self._namespace)
+        changed = netns.set_sysctls(self._namespace, sysctls) if this.full or not self._kernel else []
+        if self._kernel is None:
+            self._kernel = _Kernel(
+                netns.open_fd(self._namespace),
+                netns.identity(self._namespace),
+                Links(self._namespace),
+                Nft(self._namespace),
+                netlink.Socket(self._namespace, netlink.NETFILTER),
+            )
+            self._tables = Tables(self._kernel.nft)
+            self._complete = False
+            self._listen()
+        elif self._complete:
+            this.report.drift += [f"{name.replace('/', '.')} was changed" for name in changed]
+        if not self._complete or (self._tables and self._tables.disturbed()):
+            this.scope = None
+
+    def _is_ours(self, kernel: _Kernel) -> bool:
+        return netns.exists(self._namespace) and netns.identity(self._namespace) == kernel.identity
+
+    def _forget(self) -> None:
+        if self._monitor:
+            self._monitor.close()
+        if self._kernel:
+            self._kernel.close()
+        self._kernel = self._tables = self._monitor = None
+        self._made, self._seen = {}, {}
+
+    def _converge(self, this: _Pass) -> None:
+        kernel, tables = self._opened()
+        self._choose(this)
+        this.actual = kernel.links.dump() if this.full else kernel.links.get(_names(this))
+        self._switch(this, kernel)
+        judged = self._filter(this, tables)
+        if self._routers:
+            _merge(this.report, self._routers.set(this.desired, this.scope))
+        if tables.loaded:
+            self._attach(this, kernel)
+        if self._responder:
+            _merge(this.report, self._responder.update(this.desired, this.scope))
+        if judged is not None:
+            flows.end(kernel.conntrack, judged.zones, judged.may_go_on)
+        if this.full:
+            self._prune(this, kernel)
+        self._remember(this, kernel)
+        self._judge_ports(this)
+        if this.full and not this.unfiltered:
+            self._complete = True
+
+    def _opened(self) -> tuple[_Kernel, Tables]:
+        if self._kernel is None or self._tables is None:
+            raise RuntimeError("not opened")
+        return self._kernel, self._tables
+
+    def _choose(self, this: _Pass) -> None:
+        """Which switches and ports this pass looks at."""
+        view, scope = this.desired, this.scope
+        if scope is None:
+            chosen, this.ports = set(view.switches), dict(view.ports)
+        else:
+            chosen = {key.id for key in scope if key.kind == "switch" and key.id in view.switches}
+            asked = {key.id for key in scope if key.kind == "port"}
+            this.ports = {id: view.ports[id] for id in asked if id in view.ports}
+            if chosen:
+                this.ports |= {id: port for id, port in view.ports.items() if port.switch in chosen}
+            chosen |= {port.switch for port in this.ports.values()}
+            routers = (view.routers[key.id] for key in scope if key.kind == "router" and key.id in view.routers)
+            chosen |= {switch for router in routers for switch in firewall.touched_by(router)}
+        for id in sorted(chosen & view.switches.keys()):
+            this.switches[id] = switches.render(view.switches[id], self._config)
+
+    def _switch(self, this: _Pass, kernel: _Kernel) -> None:
+        """Bridges and what carries them elsewhere."""
+        wanted = []
+        for switch in this.switches.values():
+            for link in switch.links:
+                if not link.kind and link.name not in this.actual:
+                    this.failed[link.name] = f"interface {link.name} is not in namespace {self._namespace or '(own)'}"
+                else:
+                    wanted.append(link)
+        self._apply(this, kernel, wanted)
+        for id, switch in this.switches.items():
+            reasons = [switch.problem, *(_reason(link, this.failed) for link in switch.links)]
+            if any(reasons):
+                this.report.failed[Key("switch", id)] = "; ".join(reason for reason in reasons if reason)
+
+    def _attach(self, this: _Pass, kernel: _Kernel) -> None:
+        """Workloads' devices onto their bridges."""
+        wanted = [
+            link
+            for port in this.ports.values()
+            if port.switch in this.switches
+            and (link := switches.attached(port, this.desired.switches[port.switch])).name in this.actual
+        ]
+        self._apply(this, kernel, wanted)
+
+    def _apply(self, this: _Pass, kernel: _Kernel, wanted: Sequence[Link]) -> None:
+        changes = links.diff(this.actual, wanted)
+        if self._complete and this.full:
+            by_name = {link.name: link for link in wanted}
+            kept = [change for change in changes if self._made.get(change.name) == by_name[change.name]]
+            this.report.drift += [_describe(change, this.actual) for change in kept if not isinstance(change, Delete)]
+        this.failed |= kernel.links.apply(changes)
+        self._made |= {link.name: link for link in wanted if link.name not in this.failed}
+        if not self._namespace:
+            self._without_ipv6({link.name for link in wanted} - this.failed.keys())
+
+    def _without_ipv6(self, devices: Iterable[str]) -> None:
+        """Only in a namespace that is not ours alone: in ours it is the default of new devices."""
+        for device in devices:
+            if device.startswith((names.BRIDGE_PREFIX, names.TAP_PREFIX, names.VXLAN_PREFIX)):
+                netns.set_sysctls(self._namespace, {f"net/ipv6/conf/{device}/disable_ipv6": 1})
+
+    def _filter(self, this: _Pass, tables: Tables) -> flows.Judge | None:
+        """The firewall; returns who is to judge established connections, if any may have lost their permission."""
+        try:
+            if this.scope is None:
+                return self._filter_all(this, tables)
+            owners = [Owner(key.kind, key.id) for key in this.scope]
+            owners += [Owner("switch", id) for id in this.switches if Owner("switch", id) not in _rules(tables)]
+            new, touched = firewall.update(_loaded(tables), this.desired, owners)
+            old = _loaded(tables)
+            removes = tables.change(new, touched).removes
+            self._note_problems(this, new)
+            return flows.Judge.after(this.desired, old, new, self._ports, this.scope) if removes else None
+        except NftError as error:
+            return self._filter_failed(this, tables, error)
+
+    def _filter_all(self, this: _Pass, tables: Tables) -> flows.Judge:
+        new = firewall.render(this.desired, tables.zones())
+        old = tables.loaded
+        if old is not None and not tables.disturbed():
+            tables.change(new, [o for o in old.rules.keys() | new.rules.keys() if old.rules.get(o) != new.rules.get(o)])
+        else:
+            if old is not None:
+                this.report.drift += tables.drift()
+            tables.load(new)
+        self._note_problems(this, new)
+        return flows.Judge.after(this.desired, old or new, new, self._ports, None)
+
+    def _filter_failed(self, this: _Pass, tables: Tables, error: NftError) -> flows.Judge | None:
+        """A change that the kernel refuses may still be part of a rule set that it takes whole."""
+        if this.scope is not None:
+            _LOG.warning("firewall: %s; loading all of it", error)
+            try:
+                return self._filter_all(this, tables)
+            except NftError as second:
+                error = second
+        this.unfiltered = f"its filter could not be loaded: {error}"
+        for key in this.scope if this.scope is not None else _keys(this.desired):
+            if key.kind != "router":
+                this.report.failed[key] = str(error)
+        return None
+
+    def _note_problems(self, this: _Pass, rules: firewall.Firewall) -> None:
+        for owner, problem in rules.problems.items():
+            key = Key("group", owner.id)
+            if this.scope is None or key in this.scope:
+                this.report.failed[key] = problem
+
+    def _prune(self, this: _Pass, kernel: _Kernel) -> None:
+        """Remove bridges and VXLAN devices of ours that nobody wants, and VLAN devices on such bridges."""
+        wanted = {link.name for switch in this.switches.values() for link in switch.links}
+        unwanted = []
+        for link in this.actual.values():
+            ours = link.kind == "bridge" and link.name.startswith(names.BRIDGE_PREFIX)
+            ours |= link.kind == "vxlan" and link.name.startswith(names.VXLAN_PREFIX)
+            ours |= link.kind == "vlan" and (link.master or "").startswith(names.BRIDGE_PREFIX)
+            if ours and link.name not in wanted:
+                unwanted.append(Delete(link.name))
+        for name, reason in kernel.links.apply(unwanted).items():
+            _LOG.warning("%s cannot be removed: %s", name, reason)
+        for change in unwanted:
+            self._made.pop(change.name, None)
+
+    def _remember(self, this: _Pass, kernel: _Kernel) -> None:
+        """Look again, and keep it, so that the monitor can tell our own changes from others'."""
+        looked_at = _names(this)
+        # one by one: that has the kernel finish what it delays for up to a second, bridge ports that start to forward
+        found = kernel.links.get(looked_at)
+        if this.full:
+            self._seen, self._owners, self._ports = {}, {}, {}
+        for name in looked_at:
+            self._seen.pop(name, None)
+        self._seen |= {name: found[name] for name in looked_at if name in found}
+        for id, switch in this.switches.items():
+            self._owners |= {link.name: Key("switch", id) for link in switch.links}
+        self._owners |= {names.tap(id): Key("port", id) for id in this.ports}
+        for key in this.scope or ():
+            if key.kind == "port" and key.id not in this.ports:
+                self._ports.pop(key.id, None)
+                self._owners.pop(names.tap(key.id), None)
+        self._ports |= this.ports
+        self._desired = this.desired
+
+    def _judge_ports(self, this: _Pass) -> None:
+        for id, port in this.ports.items():
+            key = Key("port", id)
+            status = self._status(this, port)
+            this.report.status[key] = status
+            reason = this.failed.get(names.tap(id))
+            if reason:
+                this.report.failed[key] = reason
+
+    def _status(self, this: _Pass, port: LogicalPort) -> Status:
+        tap, switch = names.tap(port.id), this.desired.switches.get(port.switch)
+        link = self._seen.get(tap)
+        if switch is None:
+            return Status(False, f"network {port.switch} is not known to this host")
+        reason = ""
+        if not port.enabled:
+            reason = "the port is administratively down"
+        elif not switch.enabled:
+            reason = "its network is administratively down"
+        elif link is None:
+            reason = (
+                f"no device {tap} in namespace {self._namespace} yet" if self._namespace else f"no device {tap} yet"
+            )
+        elif this.unfiltered:
+            reason = this.unfiltered
+        elif tap in this.failed:
+            reason = f"device {tap} cannot be attached: {this.failed[tap]}"
+        elif Key("switch", switch.id) in this.report.failed:
+            reason = f"its network is not complete on this host: {this.report.failed[Key('switch', switch.id)]}"
+        elif link.master != names.bridge(switch.id) or not link.up:
+            reason = f"device {tap} was taken off its bridge meanwhile"
+        return Status(not reason, reason)
+
+    # hear
+
+    def _links_changed(self, heard: frozenset[str] | None) -> None:
+        with self._lock:
+            if not self._kernel or not self._report:
+                return
+            known = self._owners.keys() if heard is None else heard & self._owners.keys()
+            now = self._kernel.links.get(known)
+            keys = {self._owners[name] for name in known if now.get(name) != self._seen.get(name)}
+            if self._routers:
+                legs = set(self._routers.names())
+                keys |= {
+                    key for name in (legs if heard is None else heard & legs) if (key := self._routers.owner(name))
+                }
+            report = self._report
+        if keys:
+            report(keys)
+
+    def _look(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            kernel, tables, report = self._kernel, self._tables, self._report
+            if not kernel or not tables or not report or not self._complete:
+                return
+            try:
+                touched = not self._is_ours(kernel) or tables.disturbed()
+            except OSError as error:
+                _LOG.warning("namespace %s: %s", self._namespace, error)
+                touched = True
+            keys = _keys(self._desired) if touched else set()
+        finally:
+            self._lock.release()
+        if keys:
+            report(keys)
+
+
+def _keys(view: HostView) -> set[Key]:
+    return {
+        *(Key("switch", id) for id in view.switches),
+        *(Key("port", id) for id in view.ports),
+        *(Key("router", id) for id in view.routers),
+    }
+
+
+def _names(this: _Pass) -> set[str]:
+    found = {names.tap(id) for id in this.ports}
+    for switch in this.switches.values():
+        found |= {link.name for link in switch.links}
+    return found
+
+
+def _rules(tables: Tables) -> Mapping[Owner, Any]:
+    return _loaded(tables).rules
+
+
+def _loaded(tables: Tables) -> firewall.Firewall:
+    if tables.loaded is None:
+        raise RuntimeError("no rule set is loaded")
+    return tables.loaded
+
+
+def _reason(link: Link, failed: Mapping[str, str]) -> str:
+    reason = failed.get(link.name, "")
+    if reason and link.kind == "vlan" and "Unknown device type" in reason:
+        return "this kernel has no VLAN devices (module 8021q)"
+    return f"{link.name}: {reason}" if reason and link.kind else reason
+
+
+def _describe(change: Change, actual: Mapping[str, Link]) -> str:
+    if isinstance(change, Create):
+        return f"{change.link.kind} {change.name} was gone"
+    if isinstance(change, Modify) and change.link.master is not None:
+        return f"{change.name} was on {actual[change.name].master or 'no bridge'} instead of {change.link.master}"
+    return f"{change.name} had other settings"
+
+
+def _merge(report: Report, other: Report) -> None:
+    report.status |= other.status
+    report.failed |= other.failed
+    report.drift += other.drift

@@ -1,0 +1,114 @@
+"""The firewall's tables in the kernel: load, change a little, and notice when somebody else changed them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from weft.backends.linux import ruleset
+from weft.backends.linux.firewall import ZONES, Firewall
+from weft.backends.linux.nft import Nft
+from weft.backends.linux.ruleset import Change, Owner
+
+FAMILIES = ("bridge", "inet")
+
+
+class Tables:
+    """Tables `bridge weft` and `inet weft` of one namespace. `loaded` is what this process put there; None before."""
+
+    def __init__(self, nft: Nft) -> None:
+        self._nft = nft
+        self._generation: int | None = None
+        self.loaded: Firewall | None = None
+
+    def zones(self) -> dict[str, int]:
+        """Conntrack zones by bridge: of the rule set loaded here, or of the one that an earlier process left."""
+        if self.loaded:
+            return dict(self.loaded.zones.of)
+        for thing in self._nft.read(ZONES.family, ruleset.TABLE):
+            if thing.get("map", {}).get("name") == ZONES.name:
+                return {str(bridge): int(zone) for bridge, zone in thing["map"].get("elem", [])}
+        return {}
+
+    def disturbed(self) -> bool:
+        """Whether somebody else has changed the namespace's nftables since (or may have)."""
+        return self.loaded is not None and self._nft.generation() != self._generation
+
+    def load(self, firewall: Firewall) -> None:
+        """Replace both tables in one transaction: established connections and packets in flight don't notice."""
+        self._count(lambda: self._nft.run(ruleset.text(firewall.rules)))
+        self.loaded = firewall
+
+    def change(self, firewall: Firewall, owners: Iterable[Owner]) -> Change:
+        """Go from what is loaded to `firewall`, which differs in these owners' fragments only. Returns what was done."""
+        if self.loaded is None:
+            raise RuntimeError("nothing is loaded to be changed")
+        owners = list(owners)
+        old, new = self.loaded.rules, firewall.rules
+        types = ruleset.owned_sets({owner: rules[owner] for rules in (old, new) for owner in _declaring(rules, owners)})
+        change = ruleset.diff(old, new, owners, types)
+        if change.elements_only and change.elements:
+            self._count(lambda: self._nft.elements(change.elements))
+        elif change:
+            self._count(lambda: self._nft.run(change.script()))
+        self.loaded = firewall
+        return change
+
+    def _count(self, transaction: Any) -> None:
+        before = self._nft.generation()
+        transaction()
+        after = self._nft.generation()
+        # our own transaction is one; more means that somebody else's came between and nobody has looked at it
+        self._generation = after if after == before + 1 and self._generation in (None, before) else None
+
+    def drift(self) -> list[str]:
+        """In words, how what is there differs from what was loaded. Empty although `disturbed` if only rules were edited."""
+        if self.loaded is None:
+            return []
+        words = []
+        for family in FAMILIES:
+            things = self._nft.read(family, ruleset.TABLE)
+            if not things:
+                words.append(f"nft table {family} {ruleset.TABLE} was gone")
+                continue
+            words += _differences(family, self.loaded, things)
+        return words
+
+
+def _declaring(rules: Mapping[Owner, Any], owners: Iterable[Owner]) -> set[Owner]:
+    """The owners whose fragments declare the sets that these owners' elements are in: their own and the static ones."""
+    return {owner for owner in (Owner("static", ""), *owners) if owner in rules}
+
+
+def _differences(family: str, firewall: Firewall, things: Iterable[Mapping[str, Any]]) -> list[str]:
+    rules: Counter[str] = Counter()
+    chains: set[str] = set()
+    sizes: dict[str, int] = {}
+    for thing in things:
+        if "rule" in thing:
+            rules[thing["rule"]["chain"]] += 1
+        elif "chain" in thing:
+            chains.add(thing["chain"]["name"])
+        elif "set" in thing or "map" in thing:
+            value = thing.get("set") or thing["map"]
+            sizes[value["name"]] = len(value.get("elem", []))
+    words = []
+    for fragment in firewall.rules.values():
+        for name, chain in fragment.chains.items():
+            if name.family == family and name.name not in chains:
+                words.append(f"nft chain {family} {name.name} was gone")
+            elif name.family == family and rules[name.name] != len(chain.rules):
+                words.append(
+                    f"nft chain {family} {name.name} had {rules[name.name]} rules instead of {len(chain.rules)}"
+                )
+    wanted: Counter[str] = Counter()
+    for fragment in firewall.rules.values():
+        wanted.update({name.name: 0 for name in fragment.sets if name.family == family})
+        wanted.update({name.name: len(keys) for name, keys in fragment.elements.items() if name.family == family})
+    for name_, size in wanted.items():
+        if name_ not in sizes:
+            words.append(f"nft set {family} {name_} was gone")
+        elif sizes[name_] != size:
+            words.append(f"nft set {family} {name_} had {sizes[name_]} elements instead of {size}")
+    return words
