@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from typing import NoReturn
 
 import click
 
@@ -67,3 +69,80 @@ def up(
     except installation.UpError as error:
         click.echo(f"weft up: {error}", err=True)
         sys.exit(error.code)
+
+
+STATE_DIR = click.option(
+    "--state-dir", metavar="DIR", default="", help="State folder of the `weft up` that runs [~/.local/state/weft]."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+CLOUD = click.option("--cloud", metavar="NAME", default="weft-admin", help="Cloud of clouds.yaml to act as [weft-admin].")
+
+
+def _fail(command: str, error: Exception, code: int = 1) -> NoReturn:
+    click.echo(f"weft {command}: {error}", err=True)
+    sys.exit(code)
+
+
+@main.command()
+@click.argument("port")
+@click.option("--netns", metavar="NAME", default="", help="Connect a network namespace, made when it is not there.")
+@click.option("--tap", metavar="NAME", default="", help="Make a tap device for a hypervisor instead.")
+@click.option("--ifname", metavar="NAME", default="eth0", help="Device inside the namespace [eth0].")
+@click.option("--dhcp", is_flag=True, help="Run a DHCP client in the namespace and set its resolver.")
+@click.option("--static", is_flag=True, help="Give the device the port's addresses and routes, without DHCP.")
+@click.option("--timeout", type=float, default=30.0, help="Seconds to wait until the port is ACTIVE [30].")
+@STATE_DIR
+@CLOUD
+@JSON
+def plug(
+    port: str,
+    netns: str,
+    tap: str,
+    ifname: str,
+    dhcp: bool,
+    static: bool,
+    timeout: float,
+    state_dir: str,
+    cloud: str,
+    as_json: bool,
+) -> None:
+    """Connect a workload to PORT (id or name) on this machine, as a hypervisor does.
+
+    Makes the device with the port's MAC and MTU, binds the port to this host, waits until it is ACTIVE and prints its
+    addresses. Exit codes: 0 connected, 1 not, 2 wrong arguments.
+    """
+    if bool(netns) == bool(tap):
+        raise click.UsageError("give either --netns or --tap")
+    from weft import plug as plugging
+    from weft import up as installation
+    from weft.client import Client, ClientError, clouds_file
+
+    wish = plugging.Wish(port, netns, tap, ifname, dhcp, static, timeout)
+    try:
+        config = installation.remembered(state_dir)
+        plugged = plugging.plug(config, Client(clouds_file(config.state_path), cloud), wish)
+    except (installation.UpError, ClientError, plugging.PlugError) as error:
+        _fail("plug", error)
+    if as_json:
+        click.echo(json.dumps(plugged.as_dict()))
+        return
+    click.echo(f"port {plugged.port_id} is {plugged.status}: {plugged.device} in {plugged.where}")
+    click.echo(f"  mac {plugged.mac_address}  mtu {plugged.mtu}  addresses {', '.join(plugged.addresses) or 'none'}")
+
+
+@main.command()
+@click.argument("port")
+@STATE_DIR
+@CLOUD
+def unplug(port: str, state_dir: str, cloud: str) -> None:
+    """Disconnect the workload of PORT (id or name) and unbind the port; a namespace stays."""
+    from weft import plug as plugging
+    from weft import up as installation
+    from weft.client import Client, ClientError, clouds_file
+
+    try:
+        config = installation.remembered(state_dir)
+        id = plugging.unplug(config, Client(clouds_file(config.state_path), cloud), port)
+    except (installation.UpError, ClientError, plugging.PlugError) as error:
+        _fail("unplug", error)
+    click.echo(f"port {id} is disconnected")

@@ -73,8 +73,7 @@ def _dataplane(config: Any, ready: Callable[[], None]) -> None:
     from weft.agent.main import run as run_agent
 
     os.umask(0o022)  # what it makes outside of the state folder is for everybody to see: /run/netns
-    ready()
-    run_agent(config)
+    run_agent(config, ready)
 
 
 @dataclass(frozen=True)
@@ -185,6 +184,7 @@ def _run(config: Any, options: Options, programs: Programs) -> int:
     identity = dataclasses.replace(config.identity, auth_url=urls.identity, password=installation.service_password)
     api = dataclasses.replace(config.api, bind_port=api_socket.getsockname()[1])
     config = dataclasses.replace(config, api=api, identity=identity)
+    _remember(config, options, urls)
 
     for name in programs.preload + (programs.preload_dataplane if options.dataplane else ()):
         importlib.import_module(name)
@@ -200,6 +200,48 @@ def _run(config: Any, options: Options, programs: Programs) -> int:
     Supervisor(children).supervise(lambda: _say_ready(options, config, urls, installation.clouds, children))
     LOG.info("stopped")
     return 0
+
+
+RUN_FILE = "run.json"
+"""In the state folder: what other commands must know of the installation that runs (or ran last) there."""
+
+
+def _remember(config: Any, options: Options, urls: Urls) -> None:
+    from weft.identity.files import write_private
+
+    facts = {
+        "host": config.api.host,
+        "namespace": config.linux.namespace,
+        "network_url": urls.network,
+        "identity_url": urls.identity,
+        "dataplane": options.dataplane,
+        "config": [str(Path(name).absolute()) for name in options.config],
+        "external_cidr": config.linux.external_cidr,
+    }
+    write_private(config.state_path / RUN_FILE, json.dumps(facts, indent=1) + "\n")
+
+
+def remembered(state_dir: str) -> Any:
+    """The configuration of the installation in a state folder, as its `weft up` was told. Raises UpError."""
+    from weft import config as configuration
+
+    folder = Path(state_dir).expanduser().absolute() if state_dir else configuration.Config().state_path
+    try:
+        facts = json.loads((folder / RUN_FILE).read_text())
+    except FileNotFoundError:
+        raise UpError(f"{folder} holds no installation: start `weft up` first, or name its --state-dir") from None
+    except PermissionError:
+        raise UpError(f"{folder} may not be read: only who started `weft up` can") from None
+    return _config(
+        configuration,
+        Options(
+            state_dir=str(folder),
+            host=facts["host"],
+            namespace=facts["namespace"],
+            config=tuple(facts["config"]),
+            external_cidr=facts["external_cidr"],
+        ),
+    )
 
 
 @dataclass(frozen=True)

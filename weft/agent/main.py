@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from collections.abc import Callable
 
 from weft.backends.interface import Backend
 from weft.config import Config
@@ -77,8 +78,8 @@ class Heartbeat:
         return {"metadata_host": self._config.nova.metadata_host}
 
 
-def run(config: Config) -> None:
-    """Work until SIGTERM or SIGINT; the dataplane stays as it is."""
+def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
+    """Work until SIGTERM or SIGINT; the dataplane stays as it is. Calls `ready` when it first equals the database."""
     from weft.backends.linux.backend import LinuxBackend  # netlink and nftables: only where there is a dataplane
 
     store = Store(config)
@@ -91,7 +92,7 @@ def run(config: Config) -> None:
         signal.signal(number, lambda *_: engine.stop())
     signal.signal(signal.SIGHUP, lambda *_: engine.ask_for_audit())
     try:
-        engine.run()
+        engine.run(ready)
     finally:
         backend.close()
         bell.close()

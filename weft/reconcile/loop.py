@@ -89,11 +89,13 @@ class Reconciler:
 
     # -- the loop
 
-    def run(self) -> None:
+    def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Work until `stop`. The first pass is a full one; nothing is written before the whole desired state is known."""
         self.every(PRUNE_EVERY, self._prune)
-        self._patiently(self._begin)
+        self._run_timers()
         self._backend.watch(self.report)
+        self._patiently(self._begin)
+        ready()
         next_audit = time.monotonic() + self._config.linux.audit_interval
         while not self._stop.is_set():
             due = self._run_timers()
