@@ -131,16 +131,19 @@ def table(ours: list[Row], theirs: list[Row]) -> Iterator[str]:
     other = numbered(theirs)
     for key, row in numbered(ours).items():
         text = f"{key[0]:32} {key[1]:7} {row['rps']:9.1f} {row['p50_ms']:9.2f} {row['p95_ms']:9.2f}"
-        if key in other:
+        failed = sum(row["errors"].values())
+        if failed:
+            text += f"   {failed} of {row['count']} failed: {row['errors']}"
+        elif key in other:
             ratio = row["rps"] / other[key]["rps"] if other[key]["rps"] else float("inf")
             text += f" {other[key]['rps']:9.1f} {other[key]['p50_ms']:9.2f} {ratio:8.1f}"
-        failed = sum(row["errors"].values())
-        yield text + (f"   {failed} of {row['count']} failed: {row['errors']}" if failed else "")
+        yield text
 
 
 def targets(measured: Row, theirs: list[Row], big: int) -> Iterator[tuple[str, float, str, float]]:
     """(what, measured, at most or at least, target) of what this run has measured."""
-    ours, other = numbered(measured["results"]), numbered(theirs)
+    other = numbered(theirs)
+    ours = {key: row for key, row in numbered(measured["results"]).items() if not row["errors"]}
     create, show, listing = ("create_port", 1, 0), ("show_port@1000", 1, 0), ("list_ports_full@10000", 1, 0)
     if create in ours:
         yield "create a port: p50 ms", ours[create]["p50_ms"], "at most", 10.0
