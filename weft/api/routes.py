@@ -10,6 +10,8 @@ import falcon
 from weft import errors
 from weft.api import documents
 from weft.api.handler import Controller
+from weft.api.health import Alive, Ready
+from weft.api.openapi import OpenApi
 from weft.api.tags import Tags
 from weft.registry.resource import Action, Resource
 
@@ -95,6 +97,9 @@ def add(app: falcon.App[Any, Any], controller: Controller, resources: Sequence[R
     """Give the documents and every resource their routes."""
     config = controller.config
     app.add_route("/", documents.Versions(config))
+    app.add_route("/healthz", Alive())
+    app.add_route("/readyz", Ready(controller.store))
+    app.add_route("/openapi.json", OpenApi(resources))
     app.add_route(f"{ROOT}/", documents.Root(config, resources))
     extensions = documents.Extensions(documents.loaded(resources, config))
     app.add_route(f"{ROOT}/extensions", extensions)
