@@ -55,7 +55,8 @@ docs:  ## build the documentation; a broken link is an error
 
 bench:  ## measure a fresh Weft beside the figures of upstream (options: BENCH="...")
 	@scripts/venv dev
-	@exec $(BIN)/python benchmarks/api.py $(BENCH)
+	@$(BIN)/python -m benchmarks.api $(BENCH)
+	@$(BIN)/python -m benchmarks.packets
 
 conformance:  ## the public tempest suites against a fresh Weft
 	@scripts/system-packages test

@@ -1,0 +1,1 @@
+"""Load on a fresh Weft, beside the figures of upstream."""
