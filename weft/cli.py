@@ -84,6 +84,32 @@ def _fail(command: str, error: Exception, code: int = 1) -> NoReturn:
 
 
 @main.command()
+@click.option("--config", metavar="FILE", multiple=True, help="Configuration file; may be given more than once.")
+@click.option("--state-dir", metavar="DIR", default="", help="Folder for what must survive [~/.local/state/weft].")
+@click.option("--listen", metavar="ADDR", default="", help="Address of the API [127.0.0.1].")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the API [9696]; 0: any free one.")
+@click.option("--allow-remote", is_flag=True, help="Let --listen be no loopback address; tokens travel unencrypted.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON when ready.")
+def serve(
+    config: tuple[str, ...], state_dir: str, listen: str, port: int | None, allow_remote: bool, as_json: bool
+) -> None:
+    """Run the API alone, beside a Keystone of your own ([keystone_authtoken] in the configuration).
+
+    Stays in the foreground; ^C stops it. Exit codes are those of `weft up`.
+    """
+    from weft import serve as service
+    from weft import up as installation
+
+    options = installation.Options(
+        config=config, state_dir=state_dir, listen=listen, port=port, allow_remote=allow_remote, json=as_json
+    )
+    try:
+        sys.exit(service.run(options))
+    except installation.UpError as error:
+        _fail("serve", error, error.code)
+
+
+@main.command()
 @click.argument("port")
 @click.option("--netns", metavar="NAME", default="", help="Connect a network namespace, made when it is not there.")
 @click.option("--tap", metavar="NAME", default="", help="Make a tap device for a hypervisor instead.")

@@ -107,7 +107,7 @@ def run(options: Options, programs: Programs = WEFT) -> int:
     from weft.identity.listen import ListenError, check_listen
     from weft.identity.users import IdentityError
 
-    config = _config(configuration, options)
+    config = read_config(configuration, options)
     if options.dataplane and os.geteuid() != 0:
         raise UpError("the dataplane needs root: run as root, or with --no-dataplane for the API alone")
     try:
@@ -115,13 +115,13 @@ def run(options: Options, programs: Programs = WEFT) -> int:
         folder = private_folder(config.state_path)
         os.umask(0o077)
         with _lock(folder):
-            _log_to(folder / "weft.log")
+            log_to(folder / "weft.log")
             return _run(config, options, programs)
     except (ListenError, StateFolderError, IdentityError, StartError) as error:
         raise UpError(str(error)) from error
 
 
-def _config(configuration: Any, options: Options) -> Any:
+def read_config(configuration: Any, options: Options) -> Any:
     from oslo_config import cfg
 
     try:
@@ -160,14 +160,17 @@ def _lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def _log_to(path: Path) -> None:
-    """Log to standard error and to `path`; a long file of earlier runs becomes `path`.1."""
-    if path.exists() and path.stat().st_size > LOG_BYTES:
-        path.replace(path.with_name(path.name + ".1"))
-    path.touch(mode=0o600)
+def log_to(path: Path | None) -> None:
+    """Log to standard error, and to `path` if there is one; a long file of earlier runs becomes `path`.1."""
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    if path is not None:
+        if path.exists() and path.stat().st_size > LOG_BYTES:
+            path.replace(path.with_name(path.name + ".1"))
+        path.touch(mode=0o600)
+        handlers.append(logging.handlers.WatchedFileHandler(path))
     layout = logging.Formatter("%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s")
     root = logging.getLogger()
-    for handler in (logging.StreamHandler(), logging.handlers.WatchedFileHandler(path)):
+    for handler in handlers:
         handler.setFormatter(layout)
         root.addHandler(handler)
     root.setLevel(logging.WARNING)
@@ -177,9 +180,9 @@ def _log_to(path: Path) -> None:
 def _run(config: Any, options: Options, programs: Programs) -> int:
     from weft.identity.setup import open_installation
 
-    api_socket = _listen(config.api.bind_host, config.api.bind_port, "--port")
-    identity_socket = _listen(config.api.bind_host, options.identity_port, "--identity-port")
-    urls = Urls(_url(config.api.bind_host, api_socket), _url(config.api.bind_host, identity_socket) + "/v3")
+    api_socket = open_socket(config.api.bind_host, config.api.bind_port, "--port")
+    identity_socket = open_socket(config.api.bind_host, options.identity_port, "--identity-port")
+    urls = Urls(url_of(config.api.bind_host, api_socket), url_of(config.api.bind_host, identity_socket) + "/v3")
     installation = open_installation(config.state_path, urls.identity)
     identity = dataclasses.replace(config.identity, auth_url=urls.identity, password=installation.service_password)
     api = dataclasses.replace(config.api, bind_port=api_socket.getsockname()[1])
@@ -190,13 +193,13 @@ def _run(config: Any, options: Options, programs: Programs) -> int:
         importlib.import_module(name)
     if threading.active_count() > 1:
         LOG.warning("modules have started threads, which are lost in the children: %s", threading.enumerate())
-    _in_child(lambda: programs.prepare(config))
+    in_child(lambda: programs.prepare(config))
     children = [Child("identity", _identity(config, urls, identity_socket))]
     if options.dataplane:
         children.append(Child("dataplane", lambda ready: programs.dataplane(config, ready)))
     for number in range(1, config.api.api_workers + 1):
         name = "api" if config.api.api_workers == 1 else f"api-{number}"
-        children.append(Child(name, _networking(config, programs, api_socket)))
+        children.append(Child(name, networking_api(config, programs, api_socket)))
     Supervisor(children).supervise(lambda: _say_ready(options, config, urls, installation.clouds, children))
     LOG.info("stopped")
     return 0
@@ -232,7 +235,7 @@ def remembered(state_dir: str) -> Any:
         raise UpError(f"{folder} holds no installation: start `weft up` first, or name its --state-dir") from None
     except PermissionError:
         raise UpError(f"{folder} may not be read: only who started `weft up` can") from None
-    return _config(
+    return read_config(
         configuration,
         Options(
             state_dir=str(folder),
@@ -252,7 +255,7 @@ class Urls:
     identity: str
 
 
-def _listen(address: str, port: int, option: str) -> socket.socket:
+def open_socket(address: str, port: int, option: str) -> socket.socket:
     from weft.serving import PortTakenError, listen
 
     try:
@@ -263,7 +266,7 @@ def _listen(address: str, port: int, option: str) -> socket.socket:
         raise UpError(f"cannot listen on port {port} of {address}: {error.strerror}") from error
 
 
-def _url(address: str, listener: socket.socket) -> str:
+def url_of(address: str, listener: socket.socket) -> str:
     host = socket.gethostname() if address in ("0.0.0.0", "::") else address.strip("[]")
     return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
 
@@ -281,13 +284,13 @@ def _identity(config: Any, urls: Urls, listener: socket.socket) -> Callable[[Cal
     return lambda ready: serve(application, listener, IDENTITY_THREADS, ready)
 
 
-def _networking(config: Any, programs: Programs, listener: socket.socket) -> Callable[[Callable[[], None]], None]:
+def networking_api(config: Any, programs: Programs, listener: socket.socket) -> Callable[[Callable[[], None]], None]:
     from weft.serving import serve
 
     return lambda ready: serve(lambda: programs.api(config), listener, config.api.api_threads, ready)
 
 
-def _in_child(work: Callable[[], None]) -> None:
+def in_child(work: Callable[[], None]) -> None:
     """Do something whose modules and memory the tree need not keep. Raises StartError if it fails; the log says why."""
     sys.stdout.flush()
     parent = os.getpid()
