@@ -50,7 +50,9 @@ def _run(config: Any, options: up.Options, programs: up.Programs) -> int:
         LOG.info("ready: network %s, identity %s", url, config.identity.auth_url)
         if options.json:
             processes = {child.name: child.pid for child in children}
-            print(json.dumps({"ready": True, "pid": os.getpid(), "network_url": url, "processes": processes}), flush=True)
+            print(
+                json.dumps({"ready": True, "pid": os.getpid(), "network_url": url, "processes": processes}), flush=True
+            )
 
     Supervisor(children).supervise(ready)
     LOG.info("stopped")
