@@ -14,9 +14,7 @@ from weft.registry.attributes import REQUIRED, UNSET, Attribute
 from weft.registry.resource import Resource
 from weft.resources import RESOURCES
 
-FACTS: dict[str, list[dict[str, Any]]] = json.loads(
-    (Path(__file__).parent / "facts" / "attributes.json").read_text()
-)
+FACTS: dict[str, list[dict[str, Any]]] = json.loads((Path(__file__).parent / "facts" / "attributes.json").read_text())
 
 TAG_FILTERS = {"tags-any", "not-tags", "not-tags-any"}
 """Query parameters, which weft/api/query.py knows; attributes of no object."""

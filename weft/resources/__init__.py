@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from weft.registry.resource import Resource
+from weft.resources.address_group import ADDRESS_GROUP
 from weft.resources.agent import AGENT
+from weft.resources.default_security_group_rule import DEFAULT_SECURITY_GROUP_RULE
 from weft.resources.floatingip import FLOATINGIP
 from weft.resources.network import NETWORK
 from weft.resources.port import PORT
 from weft.resources.port_forwarding import PORT_FORWARDING
 from weft.resources.router import ROUTER
 from weft.resources.security_group import SECURITY_GROUP
+from weft.resources.security_group_rule import SECURITY_GROUP_RULE
+from weft.resources.security_groups_default_statefulness import DEFAULT_STATEFULNESS
 from weft.resources.subnet import SUBNET
 
-RESOURCES: tuple[Resource, ...] = (NETWORK, SUBNET, PORT, SECURITY_GROUP, AGENT, ROUTER, FLOATINGIP, PORT_FORWARDING)
+RESOURCES: tuple[Resource, ...] = (
+    NETWORK,
+    SUBNET,
+    PORT,
+    SECURITY_GROUP,
+    SECURITY_GROUP_RULE,
+    DEFAULT_SECURITY_GROUP_RULE,
+    DEFAULT_STATEFULNESS,
+    ADDRESS_GROUP,
+    AGENT,
+    ROUTER,
+    FLOATINGIP,
+    PORT_FORWARDING,
+)
 """Everything that the API serves, in the order in which documentation lists it."""

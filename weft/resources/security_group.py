@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, Column, ForeignKey, String, Table, insert, select
+from sqlalchemy import Boolean, Column, ColumnElement, ForeignKey, Index, String, Table, delete, exists, insert, select
 
 from weft import errors
 from weft.registry import types as t
-from weft.registry.attributes import Attribute, read_only
-from weft.registry.resource import Resource
+from weft.registry.attributes import UNSET, Attribute, read_only
+from weft.registry.resource import Resource, Row
 from weft.registry.strategy import Strategy
+from weft.resources import security_groups_default_statefulness as statefulness
 from weft.resources import standard
 from weft.store import access
 from weft.store.schema import ID, METADATA, PROJECT, identity
@@ -25,12 +26,13 @@ SECURITY_GROUPS = Table(
     Column("name", String(255), nullable=False, default=""),
     Column("stateful", Boolean, nullable=False, default=True),
     *standard_columns(),
+    Index("ix_security_groups_name", "name"),
 )
 
 DEFAULT_GROUPS = Table(
     "default_security_groups",
     METADATA,
-    Column("project_id", PROJECT, primary_key=True),
+    Column("project_id", PROJECT, primary_key=True),  # of two requests at once only one makes it
     Column("security_group_id", ID, ForeignKey("security_groups.id", ondelete="CASCADE"), nullable=False, index=True),
 )
 
@@ -41,26 +43,180 @@ PORT_BINDINGS = Table(
     Column("security_group_id", ID, ForeignKey("security_groups.id"), primary_key=True, index=True),
 )
 
+SG = "security-group"
+
+ATTRIBUTES = (
+    read_only("id", t.uuid, sort=True, primary_key=True, extension=SG),
+    Attribute("name", t.name_not_default, default="", sort=True, extension=SG),
+    Attribute("stateful", t.boolean, default=UNSET, extension="stateful-security-group"),
+    *standard.project(extension=SG),
+    read_only("shared", t.boolean, policy=True, required_by_policy=True, extension="security-groups-shared-filtering"),
+    read_only("security_group_rules", t.anything, filter=False, extension=SG),
+    *standard.stamps(),
+)
+
 
 class SecurityGroupStrategy(Strategy):
     """Security groups; see behaviours section 13 of the API's facts."""
+
+    def columns(self) -> Mapping[str, ColumnElement[Any]]:
+        from weft.resources import security_group_rule  # rules know their group; this is the only look the other way
+
+        return {
+            "shared": access.shared(SECURITY_GROUPS.c.id),
+            "security_group_rules": security_group_rule.as_json(),
+            "_default": _is_default(),
+        }
+
+    def view(self, tx: Transaction, row: Row) -> None:
+        for rule in row["security_group_rules"]:
+            rule["tenant_id"] = rule["project_id"]
+            rule["belongs_to_default_sg"] = row["_default"]
+        row["security_group_rules"].sort(key=lambda rule: rule["id"])
+
+    def lists_write(self, tx: Transaction, query: Any) -> bool:
+        return misses_default(tx, query)
+
+    def before_list(self, tx: Transaction, query: Any) -> None:
+        ensure_listed(tx, query)
+
+    def create(self, tx: Transaction, values: Row) -> Row:
+        return self.create_many(tx, [values])[0]
+
+    def create_many(self, tx: Transaction, many: list[Row]) -> list[Row]:
+        for values in many:
+            ensure_default(tx, values["project_id"])
+            tx.hold_to_limit(values["project_id"], "security_group_rule")
+        _insert(tx, many, default=False)
+        return many
+
+    def prepare_update(self, tx: Transaction, old: Row, changes: Row, new: Row) -> None:
+        if "name" in changes and old["_default"]:
+            raise errors.SecurityGroupCannotUpdateDefault
+
+    def validate(self, tx: Transaction, new: Row, old: Row | None) -> None:
+        if old is not None and new["stateful"] != old["stateful"]:
+            _refuse_used(tx, new["id"])
+
+    def validate_delete(self, tx: Transaction, row: Row) -> None:
+        _refuse_used(tx, row["id"])
+        if row["_default"] and not tx.context.is_admin:
+            raise errors.SecurityGroupCannotRemoveDefault
+
+    def write_delete(self, tx: Transaction, row: Row) -> None:
+        from weft.resources import default_security_group_rule, security_group_rule
+
+        security_group_rule.delete_with_group(tx, row["id"])
+        default_security_group_rule.forget_group(tx, row["id"])
+        tx.execute(delete(access.RBAC_ENTRIES).where(access.RBAC_ENTRIES.c.object_id == row["id"]))
+        tx.delete(self.resource, row)
+
+
+def _is_default() -> ColumnElement[bool]:
+    return exists().where(DEFAULT_GROUPS.c.security_group_id == SECURITY_GROUPS.c.id)
+
+
+def _refuse_used(tx: Transaction, id: str) -> None:
+    if tx.first(select(PORT_BINDINGS.c.port_id).where(PORT_BINDINGS.c.security_group_id == id).limit(1)):
+        raise errors.SecurityGroupInUse(id=id, reason="in use")
+
+
+def _insert(tx: Transaction, groups: Sequence[Row], default: bool) -> None:
+    """Insert new groups with the rules that such groups have from the start; the rows are complete afterwards."""
+    from weft.resources import security_group_rule
+
+    for group in groups:
+        if group.get("stateful") is None:
+            group["stateful"] = statefulness.of_new_groups(tx, group["project_id"])
+        group["shared"] = False
+        group["_default"] = default
+    tx.insert_many(SECURITY_GROUP, groups)
+    security_group_rule.insert_templates(tx, groups, default)
+    for group in groups:
+        SECURITY_GROUP.strategy.view(tx, group)
+
+
+# The group `default` of every project.
+
+
+def _default_of(tx: Transaction, project_id: str) -> str | None:
+    statement = select(DEFAULT_GROUPS.c.security_group_id).where(DEFAULT_GROUPS.c.project_id == project_id)
+    found = tx.first(statement)
+    return str(found[0]) if found else None
 
 
 def ensure_default(tx: Transaction, project_id: str) -> str | None:
     """The id of the project's group `default`, which is made when it is first needed; None for no project."""
     if not project_id:
         return None
-    found = tx.first(select(DEFAULT_GROUPS.c.security_group_id).where(DEFAULT_GROUPS.c.project_id == project_id))
-    if found:
-        return str(found[0])
-    row = {"project_id": project_id, "name": "default", "description": "Default security group", "stateful": True}
-    tx.insert(SECURITY_GROUP, row)
-    tx.execute(insert(DEFAULT_GROUPS), {"project_id": project_id, "security_group_id": row["id"]})
-    return str(row["id"])
+    return tx.once(
+        ("default security group", project_id), lambda: _default_of(tx, project_id) or _make_default(tx, project_id)
+    )
+
+
+def _make_default(tx: Transaction, project_id: str) -> str:
+    group: Row = {"project_id": project_id, "name": "default", "description": "Default security group"}
+    _insert(tx, [group], default=True)
+    tx.execute(insert(DEFAULT_GROUPS), {"project_id": project_id, "security_group_id": group["id"]})
+    return str(group["id"])
+
+
+def _listed_project(tx: Transaction, query: Any) -> str:
+    """The project whose groups a list is about, if the caller may make its default group by looking at them; else ''."""
+    asked = query.filters.get("project_id") or [tx.context.project_id]
+    return asked[0] if len(asked) == 1 and (asked[0] == tx.context.project_id or tx.context.is_admin) else ""
+
+
+def misses_default(tx: Transaction, query: Any) -> bool:
+    """True if the project that a list of groups or rules is about has no default group yet."""
+    project_id = _listed_project(tx, query)
+    return bool(project_id) and _default_of(tx, project_id) is None
+
+
+def ensure_listed(tx: Transaction, query: Any) -> None:
+    """Make the default group that a list of groups or rules has to show."""
+    ensure_default(tx, _listed_project(tx, query))
+
+
+# What rules and ports ask.
+
+
+def glance(tx: Transaction, ids: Sequence[str]) -> dict[str, Row]:
+    """What rules need to know of groups, whoever may see them: id, project_id, revision_number, `default`, and `visible`:
+    the caller may refer to it. Groups that do not exist are missing."""
+    known: dict[str, Row] = tx.once("security groups at a glance", dict)
+    unknown = [id for id in dict.fromkeys(ids) if id not in known]
+    if unknown:
+        columns = (SECURITY_GROUPS.c.id, SECURITY_GROUPS.c.project_id, SECURITY_GROUPS.c.revision_number)
+        statement = select(
+            *columns, _is_default().label("default"), access.shared(SECURITY_GROUPS.c.id).label("visible")
+        ).where(SECURITY_GROUPS.c.id.in_(unknown))
+        for row in tx.all(statement, {"project_id": tx.context.project_id}):
+            group = dict(row._mapping)
+            group["visible"] |= tx.context.sees_everything or group["project_id"] == tx.context.project_id
+            known[row.id] = group
+    return {id: known[id] for id in ids if id in known}
 
 
 def check_usable(tx: Transaction, ids: Sequence[str], project_id: str) -> None:
-    """Raise unless ports of the project may be in all these groups (its own, or shared with it)."""
+    """Raise unless ports of the project may be in all these groups: its own, or shared with it; all of one statefulness."""
+    if ids:
+        tx.once(("usable security groups", project_id, frozenset(ids)), lambda: _check_usable(tx, ids, project_id))
+
+
+def _check_usable(tx: Transaction, ids: Sequence[str], project_id: str) -> None:
+    shared = access.shared(SECURITY_GROUPS.c.id).label("shared")
+    statement = select(SECURITY_GROUPS.c.id, SECURITY_GROUPS.c.project_id, SECURITY_GROUPS.c.stateful, shared)
+    found = tx.all(statement.where(SECURITY_GROUPS.c.id.in_(sorted(ids))), {"project_id": project_id})
+    usable = {
+        row.id: row.stateful for row in found if tx.context.is_admin or row.shared or row.project_id == project_id
+    }
+    missing = [id for id in ids if id not in usable]
+    if missing:
+        raise errors.SecurityGroupNotFound(id=", ".join(missing))
+    if len(set(usable.values())) > 1:
+        reason = "Cannot apply both stateful and stateless security groups on the same port at the same time"
+        raise errors.SecurityGroupConflict(reason=reason)
 
 
 def bind(tx: Transaction, many: Sequence[tuple[str, str]]) -> None:
@@ -72,13 +228,7 @@ def bind(tx: Transaction, many: Sequence[tuple[str, str]]) -> None:
 SECURITY_GROUP = Resource(
     member="security_group",
     collection="security-groups",
-    attributes=(
-        read_only("id", t.uuid, sort=True, primary_key=True),
-        Attribute("name", t.name_not_default, default="", sort=True),
-        *standard.project(),
-        Attribute("stateful", t.boolean, default=True, sort=True),
-        *standard.stamps(),
-    ),
+    attributes=ATTRIBUTES,
     table=SECURITY_GROUPS,
     strategy=SecurityGroupStrategy(),
     not_found=errors.SecurityGroupNotFound,
@@ -86,5 +236,6 @@ SECURITY_GROUP = Resource(
     tags=True,
     quota="security_group",
     visible_by_rbac=(access.SHARED,),
+    extension=SG,
+    shims=("port-security-groups-filtering",),
 )
-_: Any = None

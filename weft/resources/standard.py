@@ -30,10 +30,15 @@ def stamps(*, tags_in_post: bool = False) -> tuple[Attribute, ...]:
         else read_only("tags", types.tags, extension="standard-attr-tag")
     )
     return (
-        Attribute("description", types.description, default="", extension="standard-attr-description"),
+        *described(),
         tags,
         *versions(),
     )
+
+
+def described() -> tuple[Attribute, ...]:
+    """description."""
+    return (Attribute("description", types.description, default="", extension="standard-attr-description"),)
 
 
 def versions() -> tuple[Attribute, ...]:

@@ -1,0 +1,71 @@
+"""Whether new security groups are stateful where their maker does not say: per project, or for the whole system."""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, Index, Table, func, or_, select
+
+from weft import errors
+from weft.registry import types as t
+from weft.registry.attributes import Attribute, read_only
+from weft.registry.resource import Resource, Row
+from weft.registry.strategy import Strategy
+from weft.store.schema import ID, METADATA, PROJECT
+from weft.store.transaction import Transaction
+
+SETTINGS = Table(
+    "security_groups_default_statefulness",
+    METADATA,
+    Column("id", ID, primary_key=True),
+    Column("project_id", PROJECT, nullable=True),  # NULL: the whole system
+    Column("stateful", Boolean, nullable=False),
+)
+Index("uq_security_groups_default_statefulness_project", func.coalesce(SETTINGS.c.project_id, ""), unique=True)
+
+ALIAS = "security-groups-default-statefulness"
+
+
+class StatefulnessStrategy(Strategy):
+    """Settings of default statefulness; see behaviours section 13 of the API's facts."""
+
+    def validate(self, tx: Transaction, new: Row, old: Row | None) -> None:
+        if old is None and tx.first(select(SETTINGS.c.id).where(_same(new["project_id"]))):
+            raise errors.SecurityGroupDefaultStatefulnessAlreadyExists(project_id=new["project_id"])
+
+
+def _same(project_id: str | None) -> object:
+    return func.coalesce(SETTINGS.c.project_id, "") == (project_id or "")
+
+
+def of_new_groups(tx: Transaction, project_id: str) -> bool:
+    """Statefulness of the project's groups that do not say: its own setting, else the system's, else true."""
+
+    def load() -> bool:
+        either = or_(SETTINGS.c.project_id == project_id, SETTINGS.c.project_id.is_(None))
+        found = {row.project_id: row.stateful for row in tx.all(select(SETTINGS).where(either))}
+        return bool(found.get(project_id, found.get(None, True)))
+
+    return tx.once(("default statefulness", project_id), load)
+
+
+DEFAULT_STATEFULNESS = Resource(
+    member="security_groups_default_statefulness",
+    collection=ALIAS,
+    attributes=(
+        read_only("id", t.uuid, sort=True, primary_key=True, extension=ALIAS),
+        Attribute(
+            "project_id",
+            t.string_or_none(255),
+            default=None,
+            put=False,
+            sort=True,
+            required_by_policy=True,
+            extension=ALIAS,
+        ),
+        read_only("tenant_id", t.string_or_none(255), sort=True, required_by_policy=True, extension=ALIAS),
+        Attribute("stateful", t.boolean, default=True, sort=True, extension=ALIAS),
+    ),
+    table=SETTINGS,
+    strategy=StatefulnessStrategy(),
+    not_found=errors.SecurityGroupDefaultStatefulnessNotFound,
+    extension=ALIAS,
+)
