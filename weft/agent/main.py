@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 
 from weft.backends.interface import Backend
 from weft.config import Config
@@ -78,16 +79,29 @@ class Heartbeat:
         return {"metadata_host": self._config.nova.metadata_host}
 
 
+def _linux(config: Config) -> Backend:
+    from weft.backends.linux.backend import LinuxBackend  # netlink and nftables: only where there is a dataplane
+    from weft.backends.linux.responder import Responder
+    from weft.backends.linux.routers import Routers
+
+    namespace = config.linux.namespace
+    return LinuxBackend(config, Routers(namespace), Responder(config, namespace))
+
+
 def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
     """Work until SIGTERM or SIGINT; the dataplane stays as it is. Calls `ready` when it first equals the database."""
-    from weft.backends.linux.backend import LinuxBackend  # netlink and nftables: only where there is a dataplane
+    from weft.backends.linux import external, netns
 
+    config = replace(config, linux=external.mapped(config.linux))
+    netns.create(config.linux.namespace, netns.HOST_SYSCTLS if config.linux.namespace else None)
+    external.set(config.linux)
     store = Store(config)
     bell = Doorbell(config.state_path)
-    backend = LinuxBackend(config)
+    backend = _linux(config)
     engine = Reconciler(config, store, backend, bell)
     heartbeat = Heartbeat(config, store, backend, engine)
     engine.every(config.api.report_interval, heartbeat.beat)
+    engine.every(config.api.report_interval, lambda: external.set(config.linux) and None)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: engine.stop())
     signal.signal(signal.SIGHUP, lambda *_: engine.ask_for_audit())
