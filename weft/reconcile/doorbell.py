@@ -26,6 +26,9 @@ class Bell:
         with contextlib.suppress(OSError):
             self._socket.sendto(b"!", self._path)
 
+    def __del__(self) -> None:
+        self._socket.close()
+
 
 class Doorbell:
     """The listener's side; `wake` may be called from any thread of this process."""

@@ -114,7 +114,7 @@ def check_visible(tx: Transaction, ids: Sequence[str | None]) -> None:
             raise errors.AddressGroupNotFound(id=id)
 
 
-ADDRESS_GROUP = Resource(
+ADDRESS_GROUP: Resource = Resource(
     member="address_group",
     collection="address-groups",
     attributes=ATTRIBUTES,

@@ -140,7 +140,7 @@ def forget_group(tx: Transaction, id: str) -> None:
     tx.execute(delete(TEMPLATES).where(TEMPLATES.c.remote_group_id == id))
 
 
-DEFAULT_SECURITY_GROUP_RULE = Resource(
+DEFAULT_SECURITY_GROUP_RULE: Resource = Resource(
     member="default_security_group_rule",
     collection="default-security-group-rules",
     attributes=ATTRIBUTES,

@@ -225,7 +225,7 @@ def bind(tx: Transaction, many: Sequence[tuple[str, str]]) -> None:
         tx.execute(insert(PORT_BINDINGS), [{"port_id": port, "security_group_id": group} for port, group in many])
 
 
-SECURITY_GROUP = Resource(
+SECURITY_GROUP: Resource = Resource(
     member="security_group",
     collection="security-groups",
     attributes=ATTRIBUTES,

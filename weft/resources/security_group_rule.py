@@ -208,7 +208,7 @@ def _refuse_duplicates(tx: Transaction, many: Sequence[Row]) -> None:
 def insert_templates(tx: Transaction, groups: Sequence[Row], default: bool) -> None:
     """Give new groups the rules that the templates have for them (`default`: for the default group of a project)."""
     templates = default_security_group_rule.for_new_group(tx, default)
-    everything = []
+    everything: list[Row] = []
     for group in groups:
         rules: dict[str, Row] = {}
         for template in templates:
@@ -255,7 +255,7 @@ def delete_with_group(tx: Transaction, id: str) -> None:
             tx.touch(security_group.SECURITY_GROUP, group)
 
 
-SECURITY_GROUP_RULE = Resource(
+SECURITY_GROUP_RULE: Resource = Resource(
     member="security_group_rule",
     collection="security-group-rules",
     attributes=ATTRIBUTES,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Index, Table, func, or_, select
+from sqlalchemy import Boolean, Column, ColumnElement, Index, Table, func, or_, select
 
 from weft import errors
 from weft.registry import types as t
@@ -32,7 +32,7 @@ class StatefulnessStrategy(Strategy):
             raise errors.SecurityGroupDefaultStatefulnessAlreadyExists(project_id=new["project_id"])
 
 
-def _same(project_id: str | None) -> object:
+def _same(project_id: str | None) -> ColumnElement[bool]:
     return func.coalesce(SETTINGS.c.project_id, "") == (project_id or "")
 
 
