@@ -5,11 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Index, String, Table, UniqueConstraint, bindparam, exists, or_
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Index,
+    String,
+    Table,
+    UniqueConstraint,
+    bindparam,
+    delete,
+    exists,
+    or_,
+)
 
 from weft.store.schema import ID, METADATA, PROJECT, identity
 
 EVERYBODY = "*"
+QUOTA = "rbac_policy"
+"""What the quota calls RBAC policies."""
 SHARED, EXTERNAL = "access_as_shared", "access_as_external"
 
 RBAC_ENTRIES = Table(
@@ -41,3 +55,11 @@ def granted(object_id: ColumnElement[Any], actions: Iterable[str]) -> ColumnElem
 def shared(object_id: ColumnElement[Any]) -> ColumnElement[bool]:
     """The API's derived attribute `shared`."""
     return granted(object_id, (SHARED,))
+
+
+_FORGET = delete(RBAC_ENTRIES).where(RBAC_ENTRIES.c.object_id == bindparam("object")).returning(RBAC_ENTRIES.c.project_id)
+
+
+def forget(connection: Connection, object_id: str) -> list[str]:
+    """Delete the RBAC policies of an object that goes away; returns the project of each."""
+    return [row[0] for row in connection.execute(_FORGET, {"object": object_id})]

@@ -46,3 +46,28 @@ def usage(connection: Connection, project: str) -> Mapping[str, tuple[int, int |
     """name -> (used, own limit or None) of what the project has ever counted or been given a limit for."""
     rows = connection.execute(select(USAGE).where(USAGE.c.project_id == project))
     return {row.resource: (row.used, row.hard_limit) for row in rows}
+
+
+_LIMIT = update(USAGE).where(*_row).values(hard_limit=bindparam("limit"))
+_UNLIMIT = update(USAGE).where(USAGE.c.project_id == bindparam("project"), USAGE.c.hard_limit.is_not(None)).values(hard_limit=None)
+_LIMITS = select(USAGE.c.project_id, USAGE.c.resource, USAGE.c.hard_limit).where(USAGE.c.hard_limit.is_not(None))
+
+
+def set_limit(connection: Connection, project: str, name: str, limit: int) -> None:
+    """Give the project a limit of its own for `name`; -1: none at all."""
+    if not connection.execute(_LIMIT, {"project": project, "name": name, "limit": limit}).rowcount:
+        row = {"project_id": project, "resource": name, "used": 0, "hard_limit": limit}
+        connection.execute(insert(USAGE), row)
+
+
+def reset(connection: Connection, project: str) -> bool:
+    """Back to the configured limits; False: the project had no others."""
+    return connection.execute(_UNLIMIT, {"project": project}).rowcount > 0
+
+
+def limits(connection: Connection) -> Mapping[str, dict[str, int]]:
+    """project -> name -> limit of all projects that have limits of their own, by project."""
+    found: dict[str, dict[str, int]] = {}
+    for row in connection.execute(_LIMITS.order_by(USAGE.c.project_id)):
+        found.setdefault(row.project_id, {})[row.resource] = row.hard_limit
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Column, Integer, MetaData, String
+from sqlalchemy import JSON, Column, Index, Integer, MetaData, String, text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement, GenericFunction
 
@@ -39,6 +39,11 @@ def standard() -> list[Column[Any]]:
         Column("created_at", String(20), nullable=False),
         Column("updated_at", String(20), nullable=False),
     ]
+
+
+def unique_where(name: str, condition: str, *columns: str) -> Index:
+    """At most one row for each value of `columns` among those that fulfil `condition` (SQL)."""
+    return Index(name, *columns, unique=True, sqlite_where=text(condition), postgresql_where=text(condition))
 
 
 class json_object(GenericFunction[Any]):  # noqa: N801 - SQL function names are lower case

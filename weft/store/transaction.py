@@ -14,7 +14,7 @@ from weft import errors
 from weft.config import Config
 from weft.context import Context
 from weft.registry.resource import Resource, Row
-from weft.store import changes, quota, rows
+from weft.store import access, changes, quota, rows
 
 
 T = TypeVar("T")
@@ -130,8 +130,20 @@ class Transaction:
         self.connection.execute(update(table).where(table.c.id == bindparam("row_id")).values(**values), {"row_id": new["id"]})
         self.record(resource, new, "update")
 
-    def delete(self, resource: Resource, row: Row) -> None:
+    def hold(self, resource: Resource, id: str) -> None:
+        """Of all transactions that hold the object, one at a time commits: what they read to decide stays true.
+
+        On PostgreSQL the others are serialization failures, which the store tries again; SQLite has one writer anyway.
+        """
         table = resource.table
+        self.connection.execute(update(table).where(table.c.id == bindparam("row_id")).values(id=table.c.id), {"row_id": id})
+
+    def delete(self, resource: Resource, row: Row) -> None:
+        """Delete the object and, where it has any, the RBAC policies that share it."""
+        table = resource.table
+        if resource.visible_by_rbac:
+            for project in access.forget(self.connection, row["id"]):
+                self.charge(project, access.QUOTA, -1)
         self.connection.execute(delete(table).where(table.c.id == bindparam("row_id")), {"row_id": row["id"]})
         self.record(resource, row, "delete")
         if resource.quota:
