@@ -10,8 +10,10 @@ from sqlalchemy import Connection, inspect
 
 from weft.api import faults, routes
 from weft.api.handler import Controller
+from weft.api.metrics import Metrics, Scrape
 from weft.api.policy import Policy
 from weft.backends.interface import Binding, HostFacts, Unbound
+from weft.backends.linux.bind import bind
 from weft.config import Config
 from weft.context import Context
 from weft.logical.model import Segment
@@ -60,9 +62,11 @@ def make_api(
         authenticate = KeystoneAuthenticator(config, policy)
     environment = Environment(config, bind=Binder(config), zones=agent.zones)
     controller = Controller(store, policy, environment, Bell(config.state_path).ring)
-    app: falcon.App[Any, Any] = falcon.App(middleware=[Door(authenticate)])
+    metrics = Metrics(store, resources)
+    app: falcon.App[Any, Any] = falcon.App(middleware=[metrics, Door(authenticate)])
     for kind in (Exception, falcon.HTTPError):
         app.add_error_handler(kind, faults.handle)
+    app.add_route("/metrics", Scrape(metrics, authenticate))
     routes.add(app, controller, resources)
     return app
 
@@ -86,8 +90,6 @@ class Binder:
             tunnel_types=reported["configurations"].get("tunnel_types", ()),
         )
         kinds = [Segment(one["network_type"], one["physical_network"], one["segmentation_id"]) for one in segments]
-        from weft.backends.linux.bind import bind
-
         return bind(port, kinds, facts)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from weft.backends.interface import Backend
@@ -88,6 +88,11 @@ def _linux(config: Config) -> Backend:
     return LinuxBackend(config, Routers(namespace), Responder(config, namespace))
 
 
+def _log_changes(changes: Iterable[str]) -> None:
+    for change in changes:
+        LOG.warning("drift mended: %s", change)
+
+
 def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
     """Work until SIGTERM or SIGINT; the dataplane stays as it is. Calls `ready` when it first equals the database."""
     from weft.backends.linux import external, netns
@@ -101,7 +106,8 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
     engine = Reconciler(config, store, backend, bell)
     heartbeat = Heartbeat(config, store, backend, engine)
     engine.every(config.api.report_interval, heartbeat.beat)
-    engine.every(config.api.report_interval, lambda: external.set(config.linux) and None)
+    if config.linux.external_cidr:
+        engine.every(config.api.report_interval, lambda: _log_changes(external.set(config.linux)))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: engine.stop())
     signal.signal(signal.SIGHUP, lambda *_: engine.ask_for_audit())
