@@ -38,6 +38,7 @@ from weft.logical.model import (
 PATIENCE = 0.25
 """Seconds after which a packet that has not arrived in this one machine never will."""
 
+_SOL_PACKET, _AUXDATA = 263, 8
 _serial = itertools.count(1)
 
 
@@ -304,16 +305,17 @@ class Lab:
         """Who may reach whom ("a b") by UDP over the first addresses, everybody at once."""
         found: set[str] = set()
         with contextlib.ExitStack() as stack:
-            listeners = {}
+            listeners, mouths = {}, {}
             for name, workload in self.workloads.items():
                 family = socket.AF_INET6 if ":" in workload.ip else socket.AF_INET
+                mouths[name] = stack.enter_context(self.socket(name, family, socket.SOCK_DGRAM))
                 listeners[name] = stack.enter_context(self.socket(name, family, socket.SOCK_DGRAM))
                 listeners[name].bind((workload.ip, port))
             for source, target in itertools.permutations(self.workloads, 2):
                 address = self.workloads[target].ip
                 if address != self.workloads[source].ip:
                     with contextlib.suppress(OSError):
-                        listeners[source].sendto(f"{source} {target}".encode(), (address, port))
+                        mouths[source].sendto(f"{source} {target}".encode(), (address, port))
             end = time.monotonic() + PATIENCE
             for name, listener in listeners.items():
                 with contextlib.suppress(OSError):
@@ -331,13 +333,14 @@ class Lab:
             with contextlib.suppress(OSError):
                 while True:
                     ear.settimeout(max(end - time.monotonic(), 0.001))
-                    if ear.recv(4096) == frame:
+                    if _whole(ear).ljust(60, b"\0") == frame:
                         return True
         return False
 
     @contextlib.contextmanager
     def _packets(self, name: str) -> Iterator[socket.socket]:
         with self.socket(name, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as raw:
+            raw.setsockopt(_SOL_PACKET, _AUXDATA, 1)
             raw.bind(("eth0", 3))
             yield raw
 
@@ -351,6 +354,16 @@ class Lab:
                 yield flood
             finally:
                 flood.stop()
+
+
+def _whole(ear: socket.socket) -> bytes:
+    """The next frame with its VLAN tag, which the kernel hands over beside the frame (packet(7))."""
+    frame, beside, _, _ = ear.recvmsg(4096, 64)
+    for _, _, data in beside:
+        status, _, _, _, _, tag, kind = struct.unpack("=IIIHHHH", data[:20])
+        if status & 0x10:
+            frame = frame[:12] + struct.pack(">HH", kind, tag) + frame[12:]
+    return frame
 
 
 class Flood:

@@ -21,8 +21,7 @@ from weft.logical.model import Acl, HostView, Key, LogicalPort
 
 _GET, _DELETE = (1 << 8) | 1, (1 << 8) | 2
 _TUPLE_ORIG, _ID, _ZONE = 1, 12, 18
-_ICMP, _ICMPV6 = 1, 58
-_FEW = 8  # zones up to which they are asked for one by one
+_WHAT = {1: (5, 6), 58: (8, 9)}  # attributes of type and code of ICMP; other protocols have ports, or nothing
 _DHCP_PORTS = {(68, 67), (546, 547)}
 
 
@@ -198,8 +197,8 @@ def _always(flow: Flow) -> bool:
 
 def end(conntrack: netlink.Socket, zones: Collection[int], may_go_on: Callable[[Connection], bool]) -> int:
     """Forget the connections in these zones that may not go on; how many there were."""
-    one_by_one = len(zones) <= _FEW
-    found = (c for zone in (zones if one_by_one else (None,)) for c in _dump(conntrack, zone))
+    # the kernel walks its whole table for every dump, so more than one is never cheaper
+    found = _dump(conntrack, next(iter(zones)) if len(zones) == 1 else None)
     doomed = [c for c in found if c.zone in zones and not may_go_on(c)]
     answers = conntrack.talk([Message(_DELETE, c.handle) for c in doomed])
     for answer in answers:
@@ -211,33 +210,19 @@ def end(conntrack: netlink.Socket, zones: Collection[int], may_go_on: Callable[[
 def _dump(conntrack: netlink.Socket, only: int | None) -> Iterator[Connection]:
     """All connections; of a kernel that can choose (from 6.8 on) those of one zone."""
     choice = b"" if only is None else be16(_ZONE, only)
-    for family, size in ((2, 4), (10, 16)):
-        head = struct.pack(">BBH", family, 0, 0)
-        for body in conntrack.dump(Message(_GET, head + choice)):
-            values = unpack(body, 4)
-            tuple_ = unpack(values[_TUPLE_ORIG])
-            ip, proto = unpack(tuple_[1]), unpack(tuple_[2])
-            zone = values.get(_ZONE, b"\0\0")
-            protocol = proto[1][0]
-            a, b = _what(protocol, proto)
-            source, destination = (ip[1], ip[2]) if size == 4 else (ip[3], ip[4])
-            handle = head + nest(_TUPLE_ORIG, values[_TUPLE_ORIG]) + attr(_ZONE, zone) + attr(_ID, values[_ID])
-            yield Connection(
-                int.from_bytes(zone, "big"),
-                protocol,
-                ipaddress.ip_address(source),
-                ipaddress.ip_address(destination),
-                a,
-                b,
-                handle,
-            )
-
-
-def _what(protocol: int, proto: dict[int, bytes]) -> tuple[int, int]:
-    if protocol == _ICMP:
-        kinds = (5, 6)
-    elif protocol == _ICMPV6:
-        kinds = (8, 9)
-    else:
-        kinds = (2, 3)
-    return int.from_bytes(proto.get(kinds[0], b""), "big"), int.from_bytes(proto.get(kinds[1], b""), "big")
+    for body in conntrack.dump(Message(_GET, struct.pack(">BBH", 0, 0, 0) + choice)):
+        values = unpack(body, 4)
+        tuple_ = unpack(values[_TUPLE_ORIG])
+        ip, proto = unpack(tuple_[1]), unpack(tuple_[2])
+        source, destination = (ip[1], ip[2]) if 1 in ip else (ip[3], ip[4])
+        zone, protocol = values.get(_ZONE, b"\0\0"), proto[1][0]
+        a, b = (int.from_bytes(proto.get(kind, b""), "big") for kind in _WHAT.get(protocol, (2, 3)))
+        yield Connection(
+            int.from_bytes(zone, "big"),
+            protocol,
+            ipaddress.ip_address(source),
+            ipaddress.ip_address(destination),
+            a,
+            b,
+            body[:4] + nest(_TUPLE_ORIG, values[_TUPLE_ORIG]) + attr(_ZONE, zone) + attr(_ID, values[_ID]),
+        )

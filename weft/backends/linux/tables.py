@@ -19,7 +19,7 @@ class Tables:
 
     def __init__(self, nft: Nft) -> None:
         self._nft = nft
-        self._generation: int | None = None
+        self.generation: int | None = None
         self.loaded: Firewall | None = None
 
     def zones(self) -> dict[str, int]:
@@ -33,7 +33,7 @@ class Tables:
 
     def disturbed(self) -> bool:
         """Whether somebody else has changed the namespace's nftables since (or may have)."""
-        return self.loaded is not None and self._nft.generation() != self._generation
+        return self.loaded is not None and self._nft.generation() != self.generation
 
     def load(self, firewall: Firewall) -> None:
         """Replace both tables in one transaction: established connections and packets in flight don't notice."""
@@ -60,7 +60,7 @@ class Tables:
         transaction()
         after = self._nft.generation()
         # our own transaction is one; more means that somebody else's came between and nobody has looked at it
-        self._generation = after if after == before + 1 and self._generation in (None, before) else None
+        self.generation = after if after == before + 1 and self.generation in (None, before) else None
 
     def drift(self) -> list[str]:
         """In words, how what is there differs from what was loaded. Empty although `disturbed` if only rules were edited."""
