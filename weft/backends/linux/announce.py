@@ -78,15 +78,12 @@ class Announcer:
 
 
 def _send(namespace: str, announcements: Sequence[Announcement]) -> None:
-    by_leg: dict[str, list[Announcement]] = {}
-    for announcement in announcements:
-        by_leg.setdefault(announcement.leg, []).append(announcement)
-    for leg, mine in by_leg.items():
-        try:
-            with netns.open_socket(namespace, socket.AF_PACKET, socket.SOCK_RAW) as sock:
-                sock.bind((leg, 0))
-                for operation in (_REQUEST, _REPLY):
-                    for announcement in mine:
-                        sock.send(frame(announcement.mac, announcement.ip, operation))
-        except OSError as error:
-            LOG.info("gratuitous ARP on %s of %s: %s", leg, namespace, error)
+    if not announcements:
+        return
+    try:
+        with netns.open_socket(namespace, socket.AF_PACKET, socket.SOCK_RAW) as sock:
+            for operation in (_REQUEST, _REPLY):
+                for one in announcements:
+                    sock.sendto(frame(one.mac, one.ip, operation), (one.leg, 0))
+    except OSError as error:
+        LOG.info("gratuitous ARP in %s: %s", namespace, error)

@@ -77,9 +77,9 @@ def clean(name: str, now: Translation, addresses: Iterable[str] | None = None) -
     sock = netlink.Socket(name, netlink.NETFILTER)
     try:
         if wanted is None or len(wanted) > _MANY:
-            found = list(_dump(sock, b""))
+            found = list(dump(sock))
         else:
-            found = [f for ip in wanted for where in (_TUPLE_ORIG, _TUPLE_REPLY) for f in _dump(sock, _to(ip, where))]
+            found = [f for ip in wanted for where in (_TUPLE_ORIG, _TUPLE_REPLY) for f in dump(sock, _to(ip, where))]
         old = {
             flow.id: Message(_DELETE, _HEAD + nest(_TUPLE_ORIG, flow.name) + attr(_ID, flow.id))
             for flow in found
@@ -98,7 +98,8 @@ def _to(ip: str, where: int) -> bytes:
     return nest(where, nest(1, attr(2, socket.inet_aton(ip)))) + nest(_FILTER, u32(where, _FILTER_IP_DST))
 
 
-def _dump(sock: netlink.Socket, filter_: bytes) -> Iterator[Flow]:
+def dump(sock: netlink.Socket, filter_: bytes = b"") -> Iterator[Flow]:
+    """The IPv4 connections of a namespace, all or those that the kernel's filter lets through."""
     for body in sock.dump(Message(_GET, _HEAD + filter_)):
         parts = unpack(body, 4)
         protocol, orig = _end(parts[_TUPLE_ORIG])

@@ -17,6 +17,10 @@ from weft.logical.model import HostView, Key, LogicalRouter
 LOG = logging.getLogger(__name__)
 
 LEG_PREFIXES = ("qr-", "qg-")
+_HANDLES = 32
+"""Namespaces whose nft handles are open at once (two file descriptors each)."""
+_FEW = 256
+"""Up to so many elements go to the kernel one by one in one batch; its socket takes no batch of any size."""
 _FLOATING = SetType(("ipv4_addr",), "ipv4_addr")
 
 
@@ -54,15 +58,16 @@ class Routers:
         those of switches that its legs are on."""
         report = Report()
         scope = None if scope is None else frozenset(scope)
-        host = Links(self._host_namespace)
+        host, tables = Links(self._host_namespace), _Tables()
         try:
             for router_id in sorted(self._unwanted(desired, scope)):
                 self._remove(router_id, host, report)
             for one in desired.routers.values():
                 if scope is None or not scope.isdisjoint(_touches(one)):
-                    self._converge(one, host, report, full=scope is None)
+                    self._converge(one, host, tables, report, full=scope is None)
         finally:
             host.close()
+            tables.close()
         return report
 
     def names(self) -> Iterable[str]:
@@ -105,13 +110,13 @@ class Routers:
         key = Key("router", router_id)
         self._owners = {tap: owner for tap, owner in self._owners.items() if owner != key} | dict.fromkeys(taps, key)
 
-    def _converge(self, wanted: LogicalRouter, host: Links, report: Report, full: bool) -> None:
+    def _converge(self, wanted: LogicalRouter, host: Links, tables: _Tables, report: Report, full: bool) -> None:
         before = self._made.pop(wanted.id, None)
         outcome = Outcome()
         try:
             state = router.render(wanted, self._host_namespace)
             self._own(wanted.id, (leg.tap for leg in state.legs.values()))
-            self._made[wanted.id] = _make(state, before, host, outcome)
+            self._made[wanted.id] = _make(state, before, host, tables, outcome)
         except (OSError, ValueError, nft.NftError) as error:
             outcome.failures.append(str(error))
         else:
@@ -143,7 +148,25 @@ def _dump(namespace: str) -> dict[str, Link]:
         links.close()
 
 
-def _make(state: RouterState, before: Made | None, host: Links, outcome: Outcome) -> Made:
+class _Tables:
+    """The nft handles of one pass. Closing one waits until the kernel has freed what its transaction replaced (some 10 ms),
+    so that they are closed together, when that is done."""
+
+    def __init__(self) -> None:
+        self._open: list[Nft] = []
+
+    def open(self, namespace: str) -> Nft:
+        if len(self._open) == _HANDLES:
+            self.close()
+        self._open.append(Nft(namespace))
+        return self._open[-1]
+
+    def close(self) -> None:
+        while self._open:
+            self._open.pop().close()
+
+
+def _make(state: RouterState, before: Made | None, host: Links, tables: _Tables, outcome: Outcome) -> Made:
     """Rules before links: a leg that is up without them would let tenants out untranslated. Connections last: one that
     begins meanwhile is translated by the new rules already."""
     namespace = state.namespace
@@ -156,7 +179,7 @@ def _make(state: RouterState, before: Made | None, host: Links, outcome: Outcome
     identity = netns.identity(namespace)
     if before is not None and before.identity != identity:
         before = None
-    generation = _set_table(state, before, outcome)
+    generation = _set_table(state, before, tables.open(namespace), outcome)
     inside, sock = Links(namespace), netlink.Socket(namespace, netlink.ROUTE)
     try:
         fresh = _set_legs(state, inside, host, outcome)
@@ -182,23 +205,19 @@ def changed_meaning(old: Translation, new: Translation) -> frozenset[str]:
     return frozenset(inward | forwardings | gateway)
 
 
-def _set_table(state: RouterState, before: Made | None, outcome: Outcome) -> int:
+def _set_table(state: RouterState, before: Made | None, tables: Nft, outcome: Outcome) -> int:
     """One transaction at most. Without knowing exactly what is there, the whole table is put in place at once."""
-    tables = Nft(state.namespace)
-    try:
-        if before is None or tables.generation() != before.generation:
-            if before is not None:
-                outcome.changes.append("somebody changed its nft rules")
-            tables.run(router.table(state))
+    if before is None or tables.generation() != before.generation:
+        if before is not None:
+            outcome.changes.append("somebody changed its nft rules")
+        tables.run(router.table(state))
+    else:
+        floating = _floating_changes(before.state, state)
+        if floating is not None and len(floating) <= _FEW:
+            tables.elements(floating)
         else:
-            floating = _floating_changes(before.state, state)
-            if floating is not None:
-                tables.elements(floating)
-            else:
-                tables.run(router.table_changes(before.state, state))
-        return tables.generation()
-    finally:
-        tables.close()
+            tables.run(router.table_changes(before.state, state))
+    return tables.generation()
 
 
 def _floating_changes(old: RouterState, new: RouterState) -> list[ElementChange] | None:
