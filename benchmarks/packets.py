@@ -38,8 +38,7 @@ Call = Callable[[str, str, Row], Row]
 
 def furnish() -> None:
     """Make the namespaces that unshare(1) gave us a machine: loopback, and no namespaces of anybody else."""
-    Path("/run/netns").mkdir(exist_ok=True)
-    for command in ("mount -t tmpfs none /run/netns", "mount -t sysfs none /sys", "ip link set lo up"):
+    for command in ("mount -t tmpfs none /run", "mount -t sysfs none /sys", "ip link set lo up"):
         subprocess.run(command.split(), check=True)
 
 

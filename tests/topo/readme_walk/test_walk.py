@@ -23,7 +23,8 @@ pytestmark = [
 
 MACHINE = """\
 set -euo pipefail
-mkdir -p /run/netns && mount -t tmpfs none /run/netns
+mkdir -p /etc/netns
+for folder in /run /etc/netns; do mount -t tmpfs none $folder; done
 mount -t sysfs none /sys
 ip link set lo up
 make run > "$HOME/run.log" 2>&1 &
