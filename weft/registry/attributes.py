@@ -98,15 +98,17 @@ def _raise(faults: list[errors.Fault]) -> None:
     if len(faults) == 1:
         raise faults[0]
     if faults:
-        raise errors.HTTPBadRequest("\n".join(fault.message for fault in faults))
+        kinds = {type(fault) for fault in faults}
+        kind = kinds.pop() if len(kinds) == 1 else errors.HTTPBadRequest
+        raise kind("\n".join(dict.fromkeys(fault.message for fault in faults)))
 
 
 class BodyReader:
     """Reads the inner objects of bodies, `{"port": {...}}` without its key, for one resource.
 
     All that can be said without the database is said here, about every attribute at once: unknown and forbidden names,
-    missing ones, values. Raises HTTPBadRequest or InvalidInput (or the value's own fault) for one mistake, and
-    HTTPBadRequest with a line for each for several. Bodies are not changed.
+    missing ones, values. Raises HTTPBadRequest or InvalidInput (or the value's own fault) for mistakes of one
+    kind, and HTTPBadRequest for several kinds, with a line for each. Bodies are not changed.
     """
 
     def __init__(self, member: str, attributes: Iterable[Attribute]) -> None:
