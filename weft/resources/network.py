@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -218,9 +218,12 @@ class NetworkStrategy(Strategy):
             tx.touch(self.resource, new)
 
     def validate_delete(self, tx: Transaction, row: Row) -> None:
-        from weft.resources import port
+        from weft.resources import floatingip, port
 
         holding = port.ids_holding_network(tx, row["id"])
+        if holding:
+            idle = floatingip.idle_ports(tx, row["id"])
+            holding = [id for id in holding if id not in idle]
         if holding:
             raise errors.NetworkInUse(
                 id=row["id"], reason="There are one or more ports still in use on the network, id for these ports is: "
@@ -228,8 +231,9 @@ class NetworkStrategy(Strategy):
             )
 
     def write_delete(self, tx: Transaction, row: Row) -> None:
-        from weft.resources import port, subnet
+        from weft.resources import floatingip, port, subnet
 
+        floatingip.delete_idle(tx, row["id"])
         port.delete_automatic(tx, row["id"])
         subnet.delete_all_of(tx, row["id"])
         segment.remove(tx, row["id"])
@@ -361,13 +365,6 @@ LEAST_MTU = {4: 68, 6: 1280}
 def load(tx: Transaction, id: str) -> Row:
     """The network with that id if the caller may see it; remembered for the transaction."""
     return tx.once(("network", id), lambda: tx.get(NETWORK, id))
-
-
-def owner(tx: Transaction, id: str) -> str | None:
-    """The project of a network, whoever asks: what the policy key network:project_id means."""
-    known: Callable[[], Row | None] = lambda: tx.find(NETWORK, id, everybody=True)  # noqa: E731
-    row = tx.once(("network of anybody", id), known)
-    return row["project_id"] if row else None
 
 
 NETWORK = Resource(

@@ -142,7 +142,7 @@ class PortStrategy(Strategy):
 
     def related(self) -> Any:
         return {
-            "network:project_id": lambda tx, row: network.owner(tx, row["network_id"]),
+            "network:project_id": lambda tx, row: network.load(tx, row["network_id"])["project_id"],
             "network:shared": lambda tx, row: network.load(tx, row["network_id"])["shared"],
         }
 
@@ -194,6 +194,11 @@ class PortStrategy(Strategy):
             security_group.check_usable(tx, new["security_groups"], new["project_id"])
 
     # -- update
+
+    def update(self, tx: Transaction, old: Row, changes: Row) -> Row:
+        new = super().update(tx, old, changes)
+        port_checks.refuse_moved_leg(tx, old, new)
+        return new
 
     def prepare_update(self, tx: Transaction, old: Row, changes: Row, new: Row) -> None:
         if "mac_address" in changes:
@@ -388,6 +393,11 @@ def router_port_with(tx: Transaction, subnet_id: str, ip: str) -> str | None:
 def create(tx: Transaction, **values: Any) -> Row:
     """Create a port on Weft's own account (a router's, a floating IP's): no policy, no quota limit."""
     return PORT.strategy.create(tx, {**DEFAULTS, **values})
+
+
+def change(tx: Transaction, row: Row, changes: Row) -> Row:
+    """Change a port on Weft's own account: what its router does with it."""
+    return Strategy.update(PORT.strategy, tx, row, changes)
 
 
 DEFAULTS: Mapping[str, Any] = {

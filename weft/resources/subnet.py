@@ -95,7 +95,7 @@ class SubnetStrategy(Strategy):
 
     def related(self) -> Any:
         return {
-            "network:project_id": lambda tx, row: network.owner(tx, row["network_id"]),
+            "network:project_id": lambda tx, row: network.load(tx, row["network_id"])["project_id"],
             "shared": lambda tx, row: _network(tx, row)["shared"],
             "router:external": lambda tx, row: _network(tx, row)["router:external"],
         }
