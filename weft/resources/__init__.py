@@ -7,6 +7,7 @@ from weft.resources.address_group import ADDRESS_GROUP
 from weft.resources.agent import AGENT
 from weft.resources.default_security_group_rule import DEFAULT_SECURITY_GROUP_RULE
 from weft.resources.floatingip import FLOATINGIP
+from weft.resources.floatingip_pool import FLOATINGIP_POOL
 from weft.resources.network import NETWORK
 from weft.resources.port import PORT
 from weft.resources.port_forwarding import PORT_FORWARDING
@@ -29,5 +30,6 @@ RESOURCES: tuple[Resource, ...] = (
     ROUTER,
     FLOATINGIP,
     PORT_FORWARDING,
+    FLOATINGIP_POOL,
 )
 """Everything that the API serves, in the order in which documentation lists it."""

@@ -163,6 +163,17 @@ def refuse_lost_floating(
         floatingip.refuse_loss(tx, old["id"], gone)
 
 
+def refuse_moved_leg(tx: Transaction, old: Row, new: Row) -> None:
+    """The IPv4 addresses of a router's ports change by the router alone."""
+    from weft.resources import router
+
+    def ipv4(row: Row) -> set[str]:
+        return {fixed["ip_address"] for fixed in row["fixed_ips"] if ":" not in fixed["ip_address"]}
+
+    if old["device_owner"].startswith("network:") and ipv4(old) != ipv4(new) and router.has_leg(tx, old["id"]):
+        raise errors.BadRequest(resource="ports", reason=f"IP updates for port {old['id']} are not allowed")
+
+
 def filter_fixed_ips(_tx: Transaction, values: Sequence[tuple[str, str]]) -> ColumnElement[bool]:
     """fixed_ips=ip_address=A, fixed_ips=subnet_id=S, fixed_ips=ip_address_substr=T: values of one key OR, keys AND."""
     from weft.resources.port import PORTS

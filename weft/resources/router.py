@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import JSON, Boolean, Column, ColumnElement, ForeignKey, String, Table, select
+from sqlalchemy import JSON, Boolean, Column, ColumnElement, ForeignKey, String, Table, select, union_all
 
 from weft import errors
+from weft.ipam import ranges
 from weft.ipam.allocate import ALLOCATIONS
 from weft.registry import types as t
 from weft.registry import types_address as addresses
 from weft.registry import types_network as net
 from weft.registry.attributes import UNSET, Attribute, read_only
-from weft.registry.resource import Resource, Row
+from weft.registry.resource import Action, Resource, Row
 from weft.registry.strategy import Strategy
-from weft.resources import port, router_gateway, standard
+from weft.resources import port, router_gateway, router_interface, router_routes, standard, subnet
 from weft.store.schema import ID, METADATA, identity, json_array, json_object
 from weft.store.schema import standard as standard_columns
 from weft.store.transaction import Transaction
@@ -36,6 +37,8 @@ ROUTERS = Table(
     Column("availability_zone_hints", JSON, nullable=False),
     *standard_columns(),
 )
+
+_LEGS = router_interface.ROUTER_PORTS
 
 ATTRIBUTES = (
     read_only("id", t.uuid, sort=True, primary_key=True),
@@ -84,19 +87,85 @@ class RouterStrategy(Strategy):
         values["status"] = "ACTIVE"
         values["routes"] = []
         for flag, default in (("distributed", tx.config.api.router_distributed), ("ha", tx.config.api.l3_ha)):
-            if values.get(flag) is None:
-                values[flag] = default
-        values["gw_port_id"], values["enable_snat"] = None, tx.config.api.enable_snat_by_default
-        values["_gateway_network"], values["_gateway_ips"] = None, []
+            values[flag] = default if values.get(flag) is None else values[flag]
+        values["gw_port_id"] = values["_gateway_network"] = None
+        values["_gateway_ips"] = []
+        standard.check_zone_hints(tx, "router", values["availability_zone_hints"])
+        router_gateway.change(tx, values, values["external_gateway_info"])
+        self.view(tx, values)
 
-    def validate(self, tx: Transaction, new: Row, old: Row | None) -> None:
-        if old is None:
-            standard.check_zone_hints(tx, "router", new["availability_zone_hints"])
+    def prepare_update(self, tx: Transaction, old: Row, changes: Row, new: Row) -> None:
+        for flag in ("distributed", "ha"):
+            new[flag] = old[flag] if new[flag] is None else new[flag]
+        _refuse_conversion(old, new)
+        moved = False
+        if "external_gateway_info" in changes:
+            router_gateway.change(tx, new, changes["external_gateway_info"])
+            self.view(tx, new)
+            moved = new["external_gateway_info"] != old["external_gateway_info"]
+        if moved or "routes" in changes:
+            router_routes.check(tx, new, new["routes"])
 
-    def write(self, tx: Transaction, row: Row) -> None:
-        router_gateway.change(tx, row, row["external_gateway_info"])
-        tx.insert(self.resource, row)
-        self.view(tx, row)
+    def write_update(self, tx: Transaction, old: Row, new: Row) -> None:
+        tx.update(self.resource, old, new)
+        if new["external_gateway_info"] != old["external_gateway_info"]:
+            tx.touch(self.resource, new)
+        if old["gw_port_id"] != new["gw_port_id"]:
+            router_gateway.drop(tx, old)
+
+    def validate_delete(self, tx: Transaction, row: Row) -> None:
+        attached = sorted(leg["id"] for leg in router_interface.interfaces(tx, row["id"]))
+        if attached:
+            raise errors.RouterInUse(id=row["id"], reason=f"has ports still attached: {', '.join(attached)}")
+        router_gateway.refuse_leaving(tx, row)
+
+    def write_delete(self, tx: Transaction, row: Row) -> None:
+        tx.delete(self.resource, row)
+        router_gateway.drop(tx, row)
+
+
+def _refuse_conversion(old: Row, new: Row) -> None:
+    """A router changes its kind while it forwards nothing; `distributed` asks that it was so before."""
+    if new["ha"] != old["ha"] and new["admin_state_up"]:
+        what = "HA"
+    elif new["distributed"] != old["distributed"] and (old["admin_state_up"] or new["admin_state_up"]):
+        what = "distributed"
+    else:
+        return
+    raise errors.BadRequest(
+        resource="router",
+        reason=f"Cannot change {what} attribute of active routers. Please set router admin_state_up to False prior to upgrade",
+    )
+
+
+# Member actions.
+
+
+def _add_interface(tx: Transaction, row: Row, body: Any) -> Row:
+    answer = router_interface.add(tx, row, body)
+    tx.touch(ROUTER, row)
+    return answer
+
+
+def _remove_interface(tx: Transaction, row: Row, body: Any) -> Row:
+    answer = router_interface.remove(tx, row, body)
+    tx.touch(ROUTER, row)
+    return answer
+
+
+def _add_routes(tx: Transaction, row: Row, body: Any) -> Row:
+    return _set_routes(tx, row, router_routes.with_more(row["routes"], router_routes.given(body)))
+
+
+def _remove_routes(tx: Transaction, row: Row, body: Any) -> Row:
+    return _set_routes(tx, row, router_routes.without(row["routes"], router_routes.given(body)))
+
+
+def _set_routes(tx: Transaction, row: Row, routes: list[router_routes.Route]) -> Row:
+    return {"router": ROUTER.strategy.update(tx, row, {"routes": routes})}
+
+
+# What other resources ask of routers.
 
 
 def owner(tx: Transaction, id: str) -> str | None:
@@ -105,8 +174,61 @@ def owner(tx: Transaction, id: str) -> str | None:
     return str(found[0]) if found else None
 
 
-def give_gateways_addresses(tx: Transaction, subnet: Row) -> None:
-    """An external network got a new subnet: gateways on it that have no address of its IP version get one there."""
+def has_leg(tx: Transaction, port_id: str) -> bool:
+    """The port is an interface or the gateway of a router."""
+    interface = select(_LEGS.c.port_id).where(_LEGS.c.port_id == port_id)
+    gateway = select(ROUTERS.c.gw_port_id).where(ROUTERS.c.gw_port_id == port_id)
+    return tx.first(union_all(interface, gateway)) is not None
+
+
+class Way(NamedTuple):
+    """How addresses of an external network reach a subnet: the router, its gateway port, its interface."""
+
+    router_id: str
+    gateway_port_id: str
+    interface_port_id: str
+
+
+def ways(tx: Transaction, subnet_id: str, external_network_id: str) -> list[Way]:
+    """All ways from an external network to a subnet; first that by the router which has the subnet's gateway address."""
+    gateway = port.PORTS.alias()
+    statement = (
+        select(
+            ROUTERS.c.id,
+            gateway.c.id.label("gateway"),
+            _LEGS.c.port_id.label("interface"),
+            (ALLOCATIONS.c.ip_address == subnet.SUBNETS.c.gateway_ip).label("first"),
+        )
+        .select_from(_LEGS)
+        .join(ALLOCATIONS, ALLOCATIONS.c.port_id == _LEGS.c.port_id)
+        .join(subnet.SUBNETS, subnet.SUBNETS.c.id == ALLOCATIONS.c.subnet_id)
+        .join(ROUTERS, ROUTERS.c.id == _LEGS.c.router_id)
+        .join(gateway, gateway.c.id == ROUTERS.c.gw_port_id)
+        .where(subnet.SUBNETS.c.id == subnet_id, gateway.c.network_id == external_network_id)
+    )
+    found = sorted(tx.all(statement), key=lambda one: (not one.first, one.id))
+    return [Way(one.id, one.gateway, one.interface) for one in found]
+
+
+def give_gateways_addresses(tx: Transaction, of: Row) -> None:
+    """An external network got a new subnet: gateways on it that have no address of its IP version get one there.
+
+    Not those of routers that are attached to the same addresses inside.
+    """
+    gateways = select(port.PORTS.c.id).where(port.PORTS.c.network_id == of["network_id"])
+    rows = tx.list(ROUTER, ROUTERS.c.gw_port_id.in_(gateways))
+    if not rows:
+        return
+    inside = (
+        select(_LEGS.c.router_id, subnet.SUBNETS.c.cidr)
+        .join(ALLOCATIONS, ALLOCATIONS.c.port_id == _LEGS.c.port_id)
+        .join(subnet.SUBNETS, subnet.SUBNETS.c.id == ALLOCATIONS.c.subnet_id)
+        .where(_LEGS.c.router_id.in_([row["id"] for row in rows]))
+    )
+    blocked = {one.router_id for one in tx.all(inside) if ranges.overlaps(one.cidr, of["cidr"])}
+    for row in rows:
+        if row["id"] not in blocked and router_gateway.give_address(tx, row, of):
+            tx.touch(ROUTER, row)
 
 
 ROUTER = Resource(
@@ -120,5 +242,17 @@ ROUTER = Resource(
     strict_marker=True,
     quota="router",
     extension="router",
+    shims=(
+        "ext-gw-mode",
+        "extraroute-atomic",
+        "l3-port-ip-change-not-allowed",
+        "router-admin-state-down-before-update",
+    ),
+    actions=(
+        Action("add_router_interface", _add_interface, policy="add_router_interface"),
+        Action("remove_router_interface", _remove_interface, policy="remove_router_interface"),
+        Action("add_extraroutes", _add_routes, policy="add_extraroutes"),
+        Action("remove_extraroutes", _remove_routes, policy="remove_extraroutes"),
+    ),
     internal=("gw_port_id", "enable_snat"),
 )
