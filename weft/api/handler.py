@@ -296,7 +296,7 @@ def _if_match(request: falcon.Request) -> int | None:
     wanted = [tag.strip().strip('"') for tag in header.split(",") if tag.strip().strip('"').startswith(_ETAG)]
     if not wanted:
         return None
-    if len(wanted) > 1 or not wanted[0][len(_ETAG) :].isdigit():
+    if len(wanted) > 1 or not wanted[0][len(_ETAG) :].removeprefix("-").isdecimal():
         raise errors.BadRequest(
             resource="if-match", reason="Revision number etag must be in the format of revision_number=<int>"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from weft import errors
@@ -38,8 +39,8 @@ from weft.registry.types_address import (
     to_mac,
 )
 
-DEVICE_OWNERS = ("network:", "compute:", "neutron:", "manila:", "baremetal:", "trunk:")
-"""How the owners of ports begin."""
+DEVICE_OWNER = re.compile(r"[A-Za-z][^:\s]*:\S*")
+"""Who made a port and what for, as `service:purpose`: services of other names than OpenStack's own may make ports too."""
 
 
 # Networks.
@@ -91,7 +92,7 @@ def _service_types_fault(value: Any) -> str | None:
     for one in value:
         if not isinstance(one, str):
             raise errors.InvalidInputSubnetServiceType(service_type=one)
-        if not one.startswith(DEVICE_OWNERS) or text_fault(one, 255) is not None:
+        if not DEVICE_OWNER.fullmatch(one) or text_fault(one, 255) is not None:
             raise errors.InvalidSubnetServiceType(service_type=one)
     return None
 
@@ -104,7 +105,7 @@ def _each_once(value: Any) -> Any:
 
 service_types = Type(
     "service_types",
-    {"type": "array", "items": {"type": "string", "pattern": f"^({'|'.join(DEVICE_OWNERS)})"}},
+    {"type": "array", "items": {"type": "string", "pattern": f"^{DEVICE_OWNER.pattern}$"}},
     convert=_each_once,
     validate=_service_types_fault,
 )

@@ -40,10 +40,20 @@ PARENT = "PARENT"
 """remote_group_id of templates: the group itself that gets the rule."""
 
 INSTALLED = (
-    {"direction": "egress", "remote_group_id": None, "used_in_non_default_sg": True},
-    {"direction": "ingress", "remote_group_id": PARENT, "used_in_non_default_sg": False},
+    {
+        "direction": "egress",
+        "remote_group_id": None,
+        "used_in_non_default_sg": True,
+        "description": "Legacy default SG rule for egress traffic",
+    },
+    {
+        "direction": "ingress",
+        "remote_group_id": PARENT,
+        "used_in_non_default_sg": False,
+        "description": "Legacy default SG rule for ingress traffic",
+    },
 )
-"""Templates from the start, each for IPv4 and IPv6 and also for default groups."""
+"""Templates from the start, each for IPv4 and IPv6 and also for default groups. Clients know them by the descriptions."""
 
 ALIAS = "security-groups-default-rules"
 

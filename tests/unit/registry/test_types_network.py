@@ -75,7 +75,7 @@ def test_dhcp_options() -> None:
 
 def test_service_types() -> None:
     assert n.service_types.convert(["compute:a", "network:b", "compute:a"]) == ["compute:a", "network:b"]
-    assert check(n.service_types, ["compute:a", "network:router_gateway", "neutron:x", "baremetal:y"]) is None
+    assert check(n.service_types, ["compute:a", "network:router_gateway", "neutron:x", "baremetal:y", "own:z"]) is None
     assert check(n.service_types, "compute:a") is not None
     with pytest.raises(errors.InvalidSubnetServiceType):
         check(n.service_types, ["foo"])
