@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select
 
+from weft.resources import address_group
 from weft.store.access import RBAC_ENTRIES
 from weft.store.changes import CHANGES
 
@@ -181,6 +182,8 @@ def test_shared_group_is_seen_and_used_but_not_changed(api: Any, target: str) ->
     other.make(
         "security-group-rules", security_group_id=security, direction="egress", remote_address_group_id=group["id"]
     )
+    assert api.inside(lambda tx: address_group.used_by_others(tx, group, target)) is True
+    assert api.inside(lambda tx: address_group.used_by_others(tx, group, "p3")) is False
 
 
 def test_readers_look_and_do_not_touch(api: Any) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import insert, select
 
+from weft.resources import security_group
 from weft.store.access import RBAC_ENTRIES
 from weft.store.changes import CHANGES
 from weft.store.quota import USAGE
@@ -29,7 +31,7 @@ def said(rules: list[dict[str, Any]]) -> set[tuple[Any, ...]]:
 def share(api: Any, id: str, target: str, kind: str = "security_group", owner: str = "p1") -> None:
     """An RBAC policy as POST /rbac-policies writes it."""
     entry = {
-        "id": f"{id[:30]}{len(target):06}",
+        "id": str(uuid4()),
         "project_id": owner,
         "object_type": kind,
         "object_id": id,
@@ -301,6 +303,28 @@ def test_sharing_ends_with_the_group(api: Any) -> None:
     share(api, group["id"], "*")
     assert api.delete(f"{GROUPS}/{group['id']}")[0] == 204
     assert api.inside(lambda tx: tx.all(select(RBAC_ENTRIES))) == []
+
+
+@pytest.mark.parametrize(
+    ("targets", "losing", "held"),
+    [
+        (["p2"], "p2", True),
+        (["*"], "*", True),
+        (["p2", "*"], "p2", False),
+        (["p2", "*"], "*", False),
+        (["p2", "p3"], "p3", False),
+        (["p2", "p3"], "p2", True),
+    ],
+    ids=str,
+)
+def test_what_holds_sharing(api: Any, targets: list[str], losing: str, held: bool) -> None:
+    group, other = api.make(GROUPS), api.as_("p2")
+    for target in targets:
+        share(api, group["id"], target)
+    api.make("ports", network_id=network(api), security_groups=[group["id"]])
+    assert api.inside(lambda tx: security_group.used_by_others(tx, group, losing)) is False
+    other.make("ports", network_id=network(other), security_groups=[group["id"]])
+    assert api.inside(lambda tx: security_group.used_by_others(tx, group, losing)) is held
 
 
 def test_ports_name_every_group_that_they_may_not_use(api: Any) -> None:

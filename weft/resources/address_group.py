@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from ipaddress import ip_network
 from typing import Any
 
-from sqlalchemy import JSON, Column, ColumnElement, String, Table, delete, select
+from sqlalchemy import JSON, Column, ColumnElement, String, Table, select
 
 from weft import errors
 from weft.registry import types as t
@@ -60,10 +60,6 @@ class AddressGroupStrategy(Strategy):
             if tx.first(select(table.c.id).where(table.c.remote_address_group_id == row["id"]).limit(1)):
                 raise errors.AddressGroupInUse(id=row["id"])
 
-    def write_delete(self, tx: Transaction, row: Row) -> None:
-        tx.execute(delete(access.RBAC_ENTRIES).where(access.RBAC_ENTRIES.c.object_id == row["id"]))
-        tx.delete(self.resource, row)
-
 
 def _asked(body: Any) -> list[str]:
     """The prefixes of `{"addresses": [...]}`, each once; an address alone is a prefix of full length."""
@@ -112,6 +108,14 @@ def check_visible(tx: Transaction, ids: Sequence[str | None]) -> None:
     for id in wanted:
         if id not in found:
             raise errors.AddressGroupNotFound(id=id)
+
+
+def used_by_others(tx: Transaction, group: Row, losing: str) -> bool:
+    """Rules that refer to the group of projects that may do so only by the RBAC policy for `losing`."""
+    from weft.resources.security_group_rule import RULES
+
+    only = access.dependent(RULES.c.project_id, group["id"], group["project_id"], losing)
+    return bool(tx.first(select(RULES.c.id).where(RULES.c.remote_address_group_id == group["id"], only).limit(1)))
 
 
 ADDRESS_GROUP: Resource = Resource(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, Column, ColumnElement, ForeignKey, Index, String, Table, delete, exists, insert, select
+from sqlalchemy import Boolean, Column, ColumnElement, ForeignKey, Index, String, Table, exists, insert, select
 
 from weft import errors
 from weft.registry import types as t
@@ -108,7 +108,6 @@ class SecurityGroupStrategy(Strategy):
 
         security_group_rule.delete_with_group(tx, row["id"])
         default_security_group_rule.forget_group(tx, row["id"])
-        tx.execute(delete(access.RBAC_ENTRIES).where(access.RBAC_ENTRIES.c.object_id == row["id"]))
         tx.delete(self.resource, row)
 
 
@@ -217,6 +216,15 @@ def _check_usable(tx: Transaction, ids: Sequence[str], project_id: str) -> None:
     if len(set(usable.values())) > 1:
         reason = "Cannot apply both stateful and stateless security groups on the same port at the same time"
         raise errors.SecurityGroupConflict(reason=reason)
+
+
+def used_by_others(tx: Transaction, group: Row, losing: str) -> bool:
+    """Ports in the group of projects that may use it only by the RBAC policy for `losing`."""
+    from weft.resources.port import PORTS
+
+    statement = select(PORTS.c.id).join(PORT_BINDINGS, PORT_BINDINGS.c.port_id == PORTS.c.id)
+    only = access.dependent(PORTS.c.project_id, group["id"], group["project_id"], losing)
+    return bool(tx.first(statement.where(PORT_BINDINGS.c.security_group_id == group["id"], only).limit(1)))
 
 
 def bind(tx: Transaction, many: Sequence[tuple[str, str]]) -> None:

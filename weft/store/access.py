@@ -13,10 +13,12 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    and_,
     bindparam,
     delete,
     exists,
     or_,
+    select,
 )
 
 from weft.store.schema import ID, METADATA, PROJECT, identity
@@ -55,6 +57,19 @@ def granted(object_id: ColumnElement[Any], actions: Iterable[str]) -> ColumnElem
 def shared(object_id: ColumnElement[Any]) -> ColumnElement[bool]:
     """The API's derived attribute `shared`."""
     return granted(object_id, (SHARED,))
+
+
+def dependent(project: ColumnElement[str], id: str, owner: str, losing: str) -> ColumnElement[bool]:
+    """True where `project` may use the object `id` of the project `owner` only by the RBAC policy that shares it with
+    `losing` (a project, or EVERYBODY)."""
+    entries = RBAC_ENTRIES.alias()
+    others = select(entries.c.target_tenant).where(
+        entries.c.object_id == id, entries.c.action == SHARED, entries.c.target_tenant != losing
+    )
+    clauses = [project != owner, project != "", project.not_in(others)]
+    if losing != EVERYBODY:
+        clauses += [project == losing, ~others.where(entries.c.target_tenant == EVERYBODY).exists()]
+    return and_(*clauses)
 
 
 _FORGET = delete(RBAC_ENTRIES).where(RBAC_ENTRIES.c.object_id == bindparam("object")).returning(RBAC_ENTRIES.c.project_id)
