@@ -8,6 +8,7 @@ from typing import Any
 import falcon
 from sqlalchemy import Connection, inspect
 
+from weft import hooks
 from weft.api import faults, routes
 from weft.api.handler import Controller
 from weft.api.metrics import Metrics, Scrape
@@ -51,11 +52,12 @@ def make_api(
     config: Config,
     authenticate: Authenticate | None = None,
     store: Store | None = None,
-    resources: tuple[Resource, ...] = RESOURCES,
+    resources: tuple[Resource, ...] | None = None,
 ) -> falcon.App[Any, Any]:
     """The Networking API as a WSGI application over the database of `config`; by default it asks Keystone who calls."""
     store = store or Store(config)
     policy = Policy(config)
+    resources = (*RESOURCES, *hooks.every_resource()) if resources is None else resources
     if authenticate is None:
         from weft.api.auth import KeystoneAuthenticator
 

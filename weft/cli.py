@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-from weft import __version__
+from weft import __version__, hooks
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -172,3 +172,7 @@ def unplug(port: str, state_dir: str, cloud: str) -> None:
     except (installation.UpError, ClientError, plugging.PlugError) as error:
         _fail("unplug", error)
     click.echo(f"port {id} is disconnected")
+
+
+for _command in hooks.every_command():
+    main.add_command(_command)

@@ -34,7 +34,9 @@ class Api:
     pagination_max_limit: int = option(-1, "Most items in one page of a list; -1: no limit.")
     filter_validation: bool = option(True, "Refuse query parameters that are no filters, instead of ignoring them.")
     network_link_prefix: str = option("", "Scheme, host and path that replace those of the request in links.")
-    base_mac: str = option("fa:16:3e:00:00:00", "First octets of generated MAC addresses: three, or four when the fourth is not 00.")
+    base_mac: str = option(
+        "fa:16:3e:00:00:00", "First octets of generated MAC addresses: three, or four when the fourth is not 00."
+    )
     max_dns_nameservers: int = option(5, "Most name servers of a subnet.")
     max_subnet_host_routes: int = option(20, "Most host routes of a subnet.")
     max_allowed_address_pair: int = option(10, "Most allowed address pairs of a port.")
@@ -48,6 +50,7 @@ class Api:
     agent_down_time: int = option(75, "Seconds without a heartbeat after which an agent counts as dead.")
     report_interval: int = option(30, "Seconds between an agent's heartbeats.")
     enable_new_agents: bool = option(True, "admin_state_up of an agent that appears.")
+    backend: str = option("linux", "Dataplane of this host: linux, or the name of a plugin's.")
     host: str = option(socket.gethostname(), "Name of this host in bindings and agents.")
     state_path: str = option("", "Folder for the database, secrets and sockets of a one-machine installation.")
     vlan_transparent: bool | None = option(None, "Offer vlan_transparent on networks.")
@@ -58,7 +61,9 @@ class Api:
 class Database:
     """[database]"""
 
-    connection: str = option("", "SQLAlchemy URL: sqlite:///FILE or postgresql+psycopg://...; empty: weft.db in state_path.")
+    connection: str = option(
+        "", "SQLAlchemy URL: sqlite:///FILE or postgresql+psycopg://...; empty: weft.db in state_path."
+    )
     pool_size: int = option(8, "Connections kept open to PostgreSQL per process.")
     max_retries: int = option(10, "How often a transaction is tried again after a serialization failure or deadlock.")
     change_log_hours: int = option(24, "Age at which entries of the change log are pruned.")
@@ -68,13 +73,17 @@ class Database:
 class Ml2:
     """[ml2] and its type sections: which segments exist and who gets which."""
 
-    project_network_types: tuple[str, ...] = option(("vxlan",), "Types tried in order for networks without provider attributes.")
+    project_network_types: tuple[str, ...] = option(
+        ("vxlan",), "Types tried in order for networks without provider attributes."
+    )
     external_network_type: str = option("", "Type of external networks without provider attributes.")
     path_mtu: int = option(0, "MTU of the underlay between hosts; 0: that of global_physnet_mtu.")
     physical_network_mtus: dict[str, str] = option({}, "physical network:MTU where it differs.")
     overlay_ip_version: int = option(4, "IP version of the tunnels' outer header.")
     flat_networks: tuple[str, ...] = option(("*",), "Physical networks that may carry a flat network; *: any.")
-    network_vlan_ranges: tuple[str, ...] = option(("public", "physnet1:1000:2999"), "physical network[:first:last VLAN tag].")
+    network_vlan_ranges: tuple[str, ...] = option(
+        ("public", "physnet1:1000:2999"), "physical network[:first:last VLAN tag]."
+    )
     vni_ranges: tuple[str, ...] = option(("1:65535",), "first:last VNI for VXLAN networks.")
     geneve_vni_ranges: tuple[str, ...] = option(("1:65535",), "first:last VNI for Geneve networks.")
     geneve_max_header_size: int = option(30, "Bytes of Geneve header without the outer IP header.")
@@ -115,7 +124,9 @@ class Identity:
 class OsloPolicy:
     """[oslo_policy]"""
 
-    policy_file: str = option("policy.yaml", "Operator's rules that differ from the defaults; relative: to the configuration's folder.")
+    policy_file: str = option(
+        "policy.yaml", "Operator's rules that differ from the defaults; relative: to the configuration's folder."
+    )
     policy_dirs: tuple[str, ...] = option(("policy.d",), "Folders with further such files.")
     enforce_new_defaults: bool = option(True, "False: also accept what the deprecated defaults accepted.")
 
@@ -136,7 +147,9 @@ class Linux:
 
     namespace: str = option("weft", "Network namespace that holds all of it; empty: the one that the process runs in.")
     bridge_mappings: dict[str, str] = option({}, "physical network:interface in that namespace that carries it.")
-    external_cidr: str = option("", "Give the machine itself this address (CIDR) on the physical network `external`, over a veth.")
+    external_cidr: str = option(
+        "", "Give the machine itself this address (CIDR) on the physical network `external`, over a veth."
+    )
     masquerade: bool = option(False, "Masquerade what leaves by that veth to the machine's own network.")
     tunnel_address: str = option("", "This host's address for VXLAN; empty: single host, no tunnels.")
     audit_interval: int = option(300, "Seconds between full passes that find and mend drift no event announced.")

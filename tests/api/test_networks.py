@@ -237,7 +237,10 @@ def test_bulk_is_all_or_nothing(api: Api) -> None:
 
 def test_projects(api: Api) -> None:
     assert api.fault(api.post("/networks", {"network": {"project_id": "p2"}})) == (400, "HTTPBadRequest")
-    assert api.fault(api.post("/networks", {"network": {"project_id": "p1", "tenant_id": "p2"}})) == (400, "HTTPBadRequest")
+    assert api.fault(api.post("/networks", {"network": {"project_id": "p1", "tenant_id": "p2"}})) == (
+        400,
+        "HTTPBadRequest",
+    )
     assert api.admin.make("networks", tenant_id="p2")["project_id"] == "p2"
     assert len(api.as_("p2").list("networks")) == 1
     assert api.fault(api.as_("p1", "reader").post("/networks", {"network": {}})) == (403, "PolicyNotAuthorized")

@@ -97,7 +97,9 @@ def test_addresses_by_wish(api: Api, network: str, subnet: str) -> None:
         ({"colour": "red"}, (400, "HTTPBadRequest")),
     ],
 )
-def test_wishes_that_are_refused(api: Api, network: str, subnet: str, wish: dict[str, str], fault: tuple[int, str]) -> None:
+def test_wishes_that_are_refused(
+    api: Api, network: str, subnet: str, wish: dict[str, str], fault: tuple[int, str]
+) -> None:
     api.make("ports", network_id=network, fixed_ips=[{"ip_address": "10.0.0.50"}])
     other = api.make("subnets", network_id=api.make("networks")["id"], ip_version=4, cidr="10.1.0.0/24")["id"]
     wish = {name: {"SUBNET": subnet, "OTHER": other}.get(value, value) for name, value in wish.items()}
@@ -140,9 +142,9 @@ def test_ipv6_of_each_kind(api: Api, network: str, subnet: str) -> None:
 
 
 def test_service_types(api: Api, network: str) -> None:
-    special = api.make(
-        "subnets", network_id=network, ip_version=4, cidr="10.1.0.0/24", service_types=["compute:nova"]
-    )["id"]
+    special = api.make("subnets", network_id=network, ip_version=4, cidr="10.1.0.0/24", service_types=["compute:nova"])[
+        "id"
+    ]
     assert _refused(api, network_id=network) == (409, "IpAddressGenerationFailureNoMatchingSubnet")
     general = api.make("subnets", network_id=network, ip_version=4, cidr="10.2.0.0/24")["id"]
     assert api.make("ports", network_id=network)["fixed_ips"][0]["subnet_id"] == general
@@ -279,7 +281,10 @@ def test_binding_without_an_agent_fails_and_says_so(api: Api, network: str) -> N
 
 def test_profile_is_the_services(api: Api, network: str) -> None:
     profile = {"binding:profile": {"a": 1}}
-    assert api.fault(api.admin.post("/ports", {"port": {"network_id": network, **profile}})) == (403, "PolicyNotAuthorized")
+    assert api.fault(api.admin.post("/ports", {"port": {"network_id": network, **profile}})) == (
+        403,
+        "PolicyNotAuthorized",
+    )
     service = api.as_("service", "service")
     made = service.make("ports", network_id=network, project_id="p1", **profile)
     assert made["binding:profile"] == {"a": 1}

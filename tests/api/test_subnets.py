@@ -117,7 +117,9 @@ def test_overlap_on_one_network_only(api: Api, network: str) -> None:
 
 def test_pools_are_sorted_and_order_of_name_servers_kept(api: Api, network: str) -> None:
     pools = [_pool("10.0.0.100", "10.0.0.110"), _pool("10.0.0.10", "10.0.0.20")]
-    made = api.make("subnets", network_id=network, **V4, allocation_pools=pools, dns_nameservers=["10.9.9.9", "10.1.1.1"])
+    made = api.make(
+        "subnets", network_id=network, **V4, allocation_pools=pools, dns_nameservers=["10.9.9.9", "10.1.1.1"]
+    )
     assert made["allocation_pools"] == sorted(pools, key=lambda pool: len(pool["start"]))
     assert made["dns_nameservers"] == ["10.9.9.9", "10.1.1.1"]
 
@@ -139,7 +141,12 @@ def test_update(api: Api, network: str) -> None:
     routes = [{"destination": "10.8.0.0/16", "nexthop": "10.0.0.9"}]
     assert put(host_routes=routes, dns_nameservers=["10.0.0.53"], name="n", enable_dhcp=False)[0] == 200
     row = api.show("subnets", id)
-    assert (row["host_routes"], row["dns_nameservers"], row["name"], row["enable_dhcp"]) == (routes, ["10.0.0.53"], "n", False)
+    assert (row["host_routes"], row["dns_nameservers"], row["name"], row["enable_dhcp"]) == (
+        routes,
+        ["10.0.0.53"],
+        "n",
+        False,
+    )
 
 
 def test_dhcp_stays_on_while_it_has_a_mode(api: Api, network: str) -> None:

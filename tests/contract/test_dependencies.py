@@ -14,8 +14,6 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 NOT_IMPORTED = {
     "alembic": "migrations of the database, from the first release on",
-    "pluggy": "hooks, with the first annex",
-    "prometheus-client": "metrics",
 }
 """What is asked for before the code that imports it, and what that code is."""
 

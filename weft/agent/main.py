@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from weft import hooks
 from weft.backends.interface import Backend
 from weft.config import Config
 from weft.context import internal
@@ -79,6 +80,15 @@ class Heartbeat:
         return {"metadata_host": self._config.nova.metadata_host}
 
 
+def make_backend(config: Config) -> Backend:
+    """The dataplane that the configuration names. ValueError, in words for the operator, for one that is not there."""
+    makers: dict[str, Callable[[Config], Backend]] = {"linux": _linux, **hooks.every_backend()}
+    try:
+        return makers[config.api.backend](config)
+    except KeyError:
+        raise ValueError(f"backend {config.api.backend} is none of {', '.join(sorted(makers))}") from None
+
+
 def _linux(config: Config) -> Backend:
     from weft.backends.linux.backend import LinuxBackend  # netlink and nftables: only where there is a dataplane
     from weft.backends.linux.responder import Responder
@@ -102,7 +112,7 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
     external.set(config.linux)
     store = Store(config)
     bell = Doorbell(config.state_path)
-    backend = _linux(config)
+    backend = make_backend(config)
     engine = Reconciler(config, store, backend, bell)
     heartbeat = Heartbeat(config, store, backend, engine)
     engine.every(config.api.report_interval, heartbeat.beat)

@@ -78,7 +78,9 @@ class Target(dict[str, Any]):
 class Controller:
     """The verbs of the API over one store. `ring` wakes the reconcilers after a commit that changed something."""
 
-    def __init__(self, store: Store, policy: PolicyRules, environment: Environment, ring: Doorbell = lambda: None) -> None:
+    def __init__(
+        self, store: Store, policy: PolicyRules, environment: Environment, ring: Doorbell = lambda: None
+    ) -> None:
         self.store = store
         self.policy = policy
         self.environment = environment
@@ -135,7 +137,9 @@ class Controller:
             body = self.writing(context, lambda tx: work(tx, writing=True))
         _reply(response, body)
 
-    def show(self, request: falcon.Request, response: falcon.Response, resource: Resource, id: str, parent_id: str = "") -> None:
+    def show(
+        self, request: falcon.Request, response: falcon.Response, resource: Resource, id: str, parent_id: str = ""
+    ) -> None:
         context: Context = request.context.caller
         fields = queries.parse_fields(request.query_string)
 
@@ -147,7 +151,9 @@ class Controller:
 
     # -- writing
 
-    def create(self, request: falcon.Request, response: falcon.Response, resource: Resource, parent_id: str = "") -> None:
+    def create(
+        self, request: falcon.Request, response: falcon.Response, resource: Resource, parent_id: str = ""
+    ) -> None:
         context: Context = request.context.caller
         raw, bulk = extract(resource.member, resource.items, read_json(request))
         if bulk and not resource.bulk:
@@ -161,7 +167,9 @@ class Controller:
             if resource.parent:
                 tx.get(resource.parent.resource, parent_id)
             for one, said in zip(fresh, explicit, strict=True):
-                self.policy.authorize(context, "create", resource.rule, Target(tx, resource, one), said, resource.guarded)
+                self.policy.authorize(
+                    context, "create", resource.rule, Target(tx, resource, one), said, resource.guarded
+                )
                 if resource.quota:
                     tx.hold_to_limit(one["project_id"], resource.quota)
             made = resource.strategy.create_many(tx, fresh) if bulk else [resource.strategy.create(tx, fresh[0])]
@@ -170,7 +178,9 @@ class Controller:
         made = self.writing(context, work)
         _reply(response, {resource.items: made} if bulk else {resource.member: made[0]}, 201)
 
-    def update(self, request: falcon.Request, response: falcon.Response, resource: Resource, id: str, parent_id: str = "") -> None:
+    def update(
+        self, request: falcon.Request, response: falcon.Response, resource: Resource, id: str, parent_id: str = ""
+    ) -> None:
         context: Context = request.context.caller
         raw, bulk = extract(resource.member, resource.items, read_json(request))
         if bulk:
@@ -187,7 +197,9 @@ class Controller:
 
         _reply(response, {resource.member: self.writing(context, work)})
 
-    def delete(self, request: falcon.Request, response: falcon.Response, resource: Resource, id: str, parent_id: str = "") -> None:
+    def delete(
+        self, request: falcon.Request, response: falcon.Response, resource: Resource, id: str, parent_id: str = ""
+    ) -> None:
         if request.content_length:
             raise errors.HTTPBadRequest("Request body is not supported in DELETE.")
         context: Context = request.context.caller
@@ -203,7 +215,13 @@ class Controller:
         response.set_header("x-openstack-request-id", context.request_id)
 
     def act(
-        self, request: falcon.Request, response: falcon.Response, resource: Resource, action: Action, id: str, parent_id: str = ""
+        self,
+        request: falcon.Request,
+        response: falcon.Response,
+        resource: Resource,
+        action: Action,
+        id: str,
+        parent_id: str = "",
     ) -> None:
         """A member action: GET rule first, then the rule named like the action."""
         context: Context = request.context.caller
@@ -257,7 +275,9 @@ class Controller:
         names = [name for name in resource.shown if name not in hidden and (not fields or name in fields)]
         if "tenant_id" in names:
             names.remove("tenant_id")
-            return [{**{name: row[name] for name in names if name in row}, "tenant_id": row["project_id"]} for row in found]
+            return [
+                {**{name: row[name] for name in names if name in row}, "tenant_id": row["project_id"]} for row in found
+            ]
         return [{name: row[name] for name in names if name in row} for row in found]
 
     def _url(self, request: falcon.Request) -> str:

@@ -33,7 +33,11 @@ class Metrics:
             "weft_http_requests", "Requests answered.", ("method", "route", "status"), registry=self.registry
         )
         self._seconds = Histogram(
-            "weft_http_request_seconds", "Seconds to answer.", ("method", "route"), buckets=BUCKETS, registry=self.registry
+            "weft_http_request_seconds",
+            "Seconds to answer.",
+            ("method", "route"),
+            buckets=BUCKETS,
+            registry=self.registry,
         )
         self.registry.register(_Database(store, resources))  # type: ignore[arg-type]
 
@@ -59,7 +63,9 @@ class _Database:
 
     def collect(self) -> Iterator[Metric]:
         objects = GaugeMetricFamily("weft_objects", "Objects by kind and status.", labels=("kind", "status"))
-        agents = GaugeMetricFamily("weft_agent_heartbeat", "When an agent was last heard of, in seconds of Unix time.", labels=("type", "host"))
+        agents = GaugeMetricFamily(
+            "weft_agent_heartbeat", "When an agent was last heard of, in seconds of Unix time.", labels=("type", "host")
+        )
         newest = GaugeMetricFamily("weft_change_log_sequence", "Number of the newest change.")
 
         def read(connection: Connection) -> None:

@@ -36,7 +36,12 @@ PAGING = (
     ("sort_key", {"type": "array", "items": {"type": "string"}}, "Attributes to sort by."),
     ("sort_dir", {"type": "array", "items": {"enum": ["asc", "desc"]}}, "A direction for each sort_key."),
 )
-COMMON_FAULTS = {"400": "The request is not understood.", "401": "No valid token.", "403": "Not allowed.", "404": "Not found."}
+COMMON_FAULTS = {
+    "400": "The request is not understood.",
+    "401": "No valid token.",
+    "403": "Not allowed.",
+    "404": "Not found.",
+}
 WRITE_FAULTS = {**COMMON_FAULTS, "409": "In conflict with what is there.", "412": "If-Match names another revision."}
 
 
@@ -110,7 +115,9 @@ def _add_paths(paths: dict[str, Schema], resource: Resource, name: str) -> None:
     single: Schema = {"parameters": _path_parameters(item)}
     one = _wrapped(resource.member, name)
     if "list" in resource.operations:
-        collection["get"] = _operation(resource, "list", 200, _wrapped(resource.items, name, many=True), _query(resource))
+        collection["get"] = _operation(
+            resource, "list", 200, _wrapped(resource.items, name, many=True), _query(resource)
+        )
     if "create" in resource.operations:
         collection["post"] = _operation(resource, "create", 201, one, body=_create_body(resource, name))
     if "show" in resource.operations:
@@ -123,7 +130,10 @@ def _add_paths(paths: dict[str, Schema], resource: Resource, name: str) -> None:
     if len(single) > 1:
         paths[item] = single
     for action in resource.actions:
-        paths[f"{item}/{action.name}"] = {"parameters": _path_parameters(item), action.method.lower(): _act(resource, action)}
+        paths[f"{item}/{action.name}"] = {
+            "parameters": _path_parameters(item),
+            action.method.lower(): _act(resource, action),
+        }
 
 
 def _path_parameters(path: str) -> list[Schema]:
@@ -137,7 +147,10 @@ def _query(resource: Resource) -> list[Schema]:
     filters += [name for name in resource.strategy.filters() if name not in filters]
     filters += ["tags-any", "not-tags", "not-tags-any"] if resource.tags else []
     many = {"type": "array", "items": {"type": "string"}}
-    return found + [{"name": name, "in": "query", "schema": many, "description": "Filter; repeated: any of them."} for name in filters]
+    return found + [
+        {"name": name, "in": "query", "schema": many, "description": "Filter; repeated: any of them."}
+        for name in filters
+    ]
 
 
 def _wrapped(key: str, schema: str, many: bool = False) -> Schema:
@@ -155,7 +168,12 @@ def _create_body(resource: Resource, name: str) -> Schema:
 
 
 def _operation(
-    resource: Resource, verb: str, status: int, answer: Schema | None, query: list[Schema] | None = None, body: Schema | None = None
+    resource: Resource,
+    verb: str,
+    status: int,
+    answer: Schema | None,
+    query: list[Schema] | None = None,
+    body: Schema | None = None,
 ) -> Schema:
     responses: dict[str, Schema] = {str(status): {"description": f"{verb} {resource.member}"}}
     if answer is not None:

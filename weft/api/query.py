@@ -99,9 +99,7 @@ def _limit(resource: Resource, given: Mapping[str, list[str]], config: Config) -
     except ValueError:
         limit = -1
     if limit < 0:
-        raise errors.BadRequest(
-            resource="limit", reason=f"Limit must be an integer 0 or greater and not '{text}'"
-        )
+        raise errors.BadRequest(resource="limit", reason=f"Limit must be an integer 0 or greater and not '{text}'")
     most = config.api.pagination_max_limit
     if most > 0:
         limit = min(limit, most) if limit else most

@@ -26,7 +26,9 @@ class Tags:
     def _object(self, tx: Transaction, id: str, action: str) -> Row:
         resource = self._resource
         row = tx.find(resource, id)
-        if row is None or not self._controller.policy.allows(tx.context, f"get_{resource.rule}", Target(tx, resource, row)):
+        if row is None or not self._controller.policy.allows(
+            tx.context, f"get_{resource.rule}", Target(tx, resource, row)
+        ):
             raise errors.TagResourceNotFound(resource=resource.items, id=id)
         self._controller.policy.authorize(tx.context, f"{action}_{resource.rule}:tags", "", Target(tx, resource, row))
         return row
@@ -34,7 +36,9 @@ class Tags:
     def _read(self, request: falcon.Request, id: str) -> Sequence[str]:
         return self._controller.reading(request.context.caller, lambda tx: list(self._object(tx, id, "get")["tags"]))
 
-    def _write(self, request: falcon.Request, id: str, action: str, change: Callable[[list[str]], list[str]]) -> list[str]:
+    def _write(
+        self, request: falcon.Request, id: str, action: str, change: Callable[[list[str]], list[str]]
+    ) -> list[str]:
         def work(tx: Transaction) -> list[str]:
             row = self._object(tx, id, action)
             tags = change(list(row["tags"]))

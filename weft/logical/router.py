@@ -61,9 +61,7 @@ def _leg(leg: Row, networks: Mapping[str, Row], subnets: Mapping[str, Row]) -> R
     )
 
 
-def _gateway(
-    row: Row, legs: Sequence[Row], networks: Mapping[str, Row], subnets: Mapping[str, Row]
-) -> Gateway | None:
+def _gateway(row: Row, legs: Sequence[Row], networks: Mapping[str, Row], subnets: Mapping[str, Row]) -> Gateway | None:
     if not legs:
         return None
     leg = legs[0]

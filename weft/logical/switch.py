@@ -28,7 +28,8 @@ def switch(network: Row, subnets: Iterable[Row]) -> LogicalSwitch:
         project_id=network["project_id"],
         mtu=network["mtu"],
         segments=tuple(
-            Segment(one["network_type"], one["physical_network"], one["segmentation_id"]) for one in network["_segments"]
+            Segment(one["network_type"], one["physical_network"], one["segmentation_id"])
+            for one in network["_segments"]
         ),
         subnets=tuple(dhcp_options(one) for one in sorted(subnets, key=lambda one: str(one["id"]))),
         external=network["router:external"],

@@ -25,7 +25,9 @@ from weft.store.transaction import Transaction
 GATEWAY = router.GATEWAY_OWNER
 LEGS = frozenset({*ROUTER_OWNERS, GATEWAY})
 """device_owner of ports that are a router's legs."""
-NOT_WORKLOADS = frozenset({*LEGS, "network:floatingip", "network:floatingip_agent_gateway", "network:router_ha_interface"})
+NOT_WORKLOADS = frozenset(
+    {*LEGS, "network:floatingip", "network:floatingip_agent_gateway", "network:router_ha_interface"}
+)
 STATUS = "status"
 """Changes of status alone are the reconciler's own."""
 CHUNK = 500
@@ -51,7 +53,9 @@ class HostLoader:
     def load(self, tx: Transaction) -> None:
         """Read everything that this host needs."""
         self.__init__(self.view.host)  # type: ignore[misc]
-        ports = tx.list(PORT, PORTS.c.binding_host_id == self.view.host, PORTS.c.device_owner.not_in(sorted(NOT_WORKLOADS)))
+        ports = tx.list(
+            PORT, PORTS.c.binding_host_id == self.view.host, PORTS.c.device_owner.not_in(sorted(NOT_WORKLOADS))
+        )
         routers = [row[0] for row in tx.all(select(ROUTERS.c.id))]
         self._set_routers(tx, routers)
         self._set_ports(tx, ports)
@@ -99,7 +103,11 @@ class HostLoader:
         self, tx: Transaction, dirty: dict[str, set[str]], ports: Sequence[Row], networks: set[str]
     ) -> set[str]:
         """Routers that a change of their ports, floating IPs, forwardings or networks reaches."""
-        found = {self._router_of[id] for id in dirty.get("port", set()) | dirty.get("floatingip", set()) if id in self._router_of}
+        found = {
+            self._router_of[id]
+            for id in dirty.get("port", set()) | dirty.get("floatingip", set())
+            if id in self._router_of
+        }
         found |= {row["device_id"] for row in ports if row["device_owner"] in LEGS}
         fips = set(dirty.get("floatingip", ()))
         forwardings = dirty.get("port_forwarding", set())

@@ -50,7 +50,9 @@ def _write_ports(tx: Transaction, found: Mapping[str, Status]) -> int:
     moved = 0
     ids = sorted(found)
     for start in range(0, len(ids), 500):
-        statement = select(PORTS.c.id, PORTS.c.project_id, PORTS.c.status, PORTS.c.status_reason, PORTS.c.revision_number)
+        statement = select(
+            PORTS.c.id, PORTS.c.project_id, PORTS.c.status, PORTS.c.status_reason, PORTS.c.revision_number
+        )
         for row in tx.all(statement.where(PORTS.c.id.in_(ids[start : start + 500]))):
             status = found[row.id]
             wanted, reason = (ACTIVE, "") if status.up else (DOWN, status.reason[:LONGEST_REASON])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -46,7 +46,7 @@ class Query:
     reverse: bool = False
 
 
-@lru_cache(maxsize=None)
+@cache
 def _expressions(resource: Resource) -> Mapping[str, ColumnElement[Any]]:
     """name -> SQL of everything that a SELECT can bring: stored attributes and the strategy's own expressions."""
     found: dict[str, ColumnElement[Any]] = {name: resource.table.c[column] for name, column in resource.stored}
@@ -54,7 +54,7 @@ def _expressions(resource: Resource) -> Mapping[str, ColumnElement[Any]]:
     return found
 
 
-@lru_cache(maxsize=None)
+@cache
 def _base(resource: Resource, everybody: bool) -> tuple[tuple[str, ...], Select[Any]]:
     """(names, SELECT of all rows that a caller may see)."""
     expressions = _expressions(resource)
@@ -76,13 +76,13 @@ def _visible(resource: Resource) -> ColumnElement[bool]:
     return or_(*clauses) if clauses else true()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _by_id(resource: Resource, everybody: bool) -> tuple[tuple[str, ...], Select[Any]]:
     names, statement = _base(resource, everybody)
     return names, statement.where(resource.table.c.id == bindparam("row_id"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def insert_statement(resource: Resource) -> Insert:
     """INSERT of a whole row."""
     return insert(resource.table)

@@ -46,7 +46,7 @@ def unique_where(name: str, condition: str, *columns: str) -> Index:
     return Index(name, *columns, unique=True, sqlite_where=text(condition), postgresql_where=text(condition))
 
 
-class json_object(GenericFunction[Any]):  # noqa: N801 - SQL function names are lower case
+class json_object(GenericFunction[Any]):
     """key, value, key, value ... as one JSON object."""
 
     type = JSON()
@@ -58,7 +58,7 @@ def _json_object_postgresql(element: FunctionElement[Any], compiler: Any, **kw: 
     return f"json_build_object({compiler.process(element.clauses, **kw)})"
 
 
-class json_array(GenericFunction[Any]):  # noqa: N801
+class json_array(GenericFunction[Any]):
     """The rows of a group as one JSON array; [] for no rows."""
 
     type = JSON()
@@ -75,7 +75,7 @@ def _json_array_postgresql(element: FunctionElement[Any], compiler: Any, **kw: A
     return f"coalesce(json_agg({compiler.process(element.clauses, **kw)}), '[]'::json)"
 
 
-class json_has_text(GenericFunction[Any]):  # noqa: N801
+class json_has_text(GenericFunction[Any]):
     """True where the JSON array `column` contains the text `value`."""
 
     inherit_cache = True

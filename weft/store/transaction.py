@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from sqlalchemy import Connection, Executable, Row as SqlRow, bindparam, delete, update
+from sqlalchemy import Connection, Executable, bindparam, delete, update
+from sqlalchemy import Row as SqlRow
 
 from weft import errors
 from weft.config import Config
 from weft.context import Context
 from weft.registry.resource import Resource, Row
 from weft.store import access, changes, quota, rows
-
 
 T = TypeVar("T")
 
