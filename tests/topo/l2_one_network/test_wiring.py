@@ -143,10 +143,10 @@ def test_a_hundred_ports_at_once(lab: Lab) -> None:
     lab._namespaces.append(namespace)
     taps = [Link(names.tap(key.id), kind="veth", peer=(namespace, f"e{number}")) for number, key in enumerate(keys)]
     assert lab.links(lambda links: links.apply([Create(tap) for tap in taps])) == {}
-    before = lab.backend._tables.generation  # type: ignore[union-attr]
+    before = lab.backend._host.open.tables.generation  # type: ignore[union-attr]
     report = lab.set(*keys)
     assert all(report.status[key].up for key in keys)
-    assert lab.backend._tables.generation == before + 1  # type: ignore[union-attr, operator]
+    assert lab.backend._host.open.tables.generation == before + 1  # type: ignore[union-attr, operator]
 
 
 def test_a_network_of_which_a_part_cannot_be_made(lab: Lab) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from weft.backends.interface import Binding, HostFacts, Report, Status, Unbound
-from weft.backends.linux import bind, firewall, flows, links, names, netlink, netns, switches
-from weft.backends.linux.links import Change, Create, Delete, Link, Links, Modify
+from weft.backends.linux import bind, firewall, flows, links, names, netns, switches
+from weft.backends.linux.host import Host, Open
+from weft.backends.linux.links import Change, Create, Delete, Link, Modify
 from weft.backends.linux.monitor import Monitor
-from weft.backends.linux.nft import Nft, NftError
+from weft.backends.linux.nft import NftError
 from weft.backends.linux.parts import Responder, Routers
 from weft.backends.linux.ruleset import Owner
 from weft.backends.linux.switches import Switch
@@ -42,23 +42,6 @@ CAPABILITIES = frozenset(
         "stateful-security-group",
     }
 )
-
-
-@dataclass(slots=True)
-class _Kernel:
-    """What is open in the host namespace."""
-
-    namespace: int  # file descriptor: keeps it alive when its name is taken away
-    identity: int
-    links: Links
-    nft: Nft
-    conntrack: netlink.Socket
-
-    def close(self) -> None:
-        self.links.close()
-        self.nft.close()
-        self.conntrack.close()
-        os.close(self.namespace)
 
 
 @dataclass(slots=True)
@@ -91,8 +74,7 @@ class LinuxBackend:
         self._routers = routers
         self._responder = responder
         self._lock = threading.RLock()
-        self._kernel: _Kernel | None = None
-        self._tables: Tables | None = None
+        self._host = Host(config.linux.namespace)
         self._monitor: Monitor | None = None
         self._report: Callable[[Iterable[Key]], None] | None = None
         self._desired = HostView(host=config.api.host)
@@ -111,22 +93,20 @@ class LinuxBackend:
         if self._monitor:
             self._monitor.close()
         with self._lock:
+            self._monitor = None
             for part in (self._routers, self._responder):
                 if part:
                     part.close()
-            if self._kernel:
-                self._kernel.close()
-            self._kernel = self._tables = self._monitor = None
+            self._host.close()
 
     def watch(self, report: Callable[[Iterable[Key]], None]) -> None:
         """Report keys whose links changed by themselves; and all of them when the firewall or namespace was touched."""
         with self._lock:
             self._report = report
-            if self._kernel:
-                self._listen()
+            self._listen()
 
     def _listen(self) -> None:
-        if self._report and not self._monitor:
+        if self._report and self._host.open and not self._monitor:
             self._monitor = Monitor(self._namespace, self._links_changed, self._look)
 
     # converge
@@ -136,8 +116,7 @@ class LinuxBackend:
         with self._lock:
             this = _Pass(desired, None if scope is None else frozenset(scope))
             try:
-                self._open(this)
-                self._converge(this)
+                self._converge(this, self._enter(this))
             except (OSError, NftError) as error:
                 _LOG.warning("namespace %s: %s", self._namespace, error)
                 self._fail_all(this, str(error))
@@ -150,49 +129,23 @@ class LinuxBackend:
             if key.kind in ("port", "router"):
                 this.report.status[key] = Status(False, reason)
 
-    def _open(self, this: _Pass) -> None:
-        """Have the namespace and our sockets in it; make `this` a full pass if there is reason to doubt what we know."""
-        kernel = self._kernel
-        if kernel and not self._is_ours(kernel):
-            if netns.exists(self._namespace):
-                this.report.drift.append(f"network namespace {self._namespace} was replaced by another")
-                self._forget()
-            else:
-                this.report.drift.append(f"network namespace {self._namespace} had lost its name")
-                netns.restore(self._namespace, kernel.namespace)
+    def _enter(self, this: _Pass) -> Open:
+        """Have the namespace; make `this` a full pass if there is reason to doubt what we know of it."""
+        before = self._host.open
+        kernel, drift = self._host.enter(settle=this.full)
+        if kernel is not before:
+            self._made, self._seen, self._complete = {}, {}, False
+            if self._monitor:
+                self._monitor.close(wait=False)  # it may be waiting for our lock
+                self._monitor = None
+        self._listen()
+        this.report.drift += drift
+        if drift or not self._complete or kernel.tables.disturbed():
             this.scope = None
-        sysctls = netns.HOST_SYSCTLS if self._namespace else {}
-        netns.create(self._namespace)
-        changed = netns.set_sysctls(self._namespace, sysctls) if this.full or not self._kernel else []
-        if self._kernel is None:
-            self._kernel = _Kernel(
-                netns.open_fd(self._namespace),
-                netns.identity(self._namespace),
-                Links(self._namespace),
-                Nft(self._namespace),
-                netlink.Socket(self._namespace, netlink.NETFILTER),
-            )
-            self._tables = Tables(self._kernel.nft)
-            self._complete = False
-            self._listen()
-        elif self._complete:
-            this.report.drift += [f"{name.replace('/', '.')} was changed" for name in changed]
-        if not self._complete or (self._tables and self._tables.disturbed()):
-            this.scope = None
+        return kernel
 
-    def _is_ours(self, kernel: _Kernel) -> bool:
-        return netns.exists(self._namespace) and netns.identity(self._namespace) == kernel.identity
-
-    def _forget(self) -> None:
-        if self._monitor:
-            self._monitor.close()
-        if self._kernel:
-            self._kernel.close()
-        self._kernel = self._tables = self._monitor = None
-        self._made, self._seen = {}, {}
-
-    def _converge(self, this: _Pass) -> None:
-        kernel, tables = self._opened()
+    def _converge(self, this: _Pass, kernel: Open) -> None:
+        tables = kernel.tables
         self._choose(this)
         this.actual = kernel.links.dump() if this.full else kernel.links.get(_names(this))
         self._switch(this, kernel)
@@ -212,11 +165,6 @@ class LinuxBackend:
         if this.full and not this.unfiltered:
             self._complete = True
 
-    def _opened(self) -> tuple[_Kernel, Tables]:
-        if self._kernel is None or self._tables is None:
-            raise RuntimeError("not opened")
-        return self._kernel, self._tables
-
     def _choose(self, this: _Pass) -> None:
         """Which switches and ports this pass looks at."""
         view, scope = this.desired, this.scope
@@ -234,7 +182,7 @@ class LinuxBackend:
         for id in sorted(chosen & view.switches.keys()):
             this.switches[id] = switches.render(view.switches[id], self._config)
 
-    def _switch(self, this: _Pass, kernel: _Kernel) -> None:
+    def _switch(self, this: _Pass, kernel: Open) -> None:
         """Bridges and what carries them elsewhere."""
         wanted = []
         for switch in this.switches.values():
@@ -249,7 +197,7 @@ class LinuxBackend:
             if any(reasons):
                 this.report.failed[Key("switch", id)] = "; ".join(reason for reason in reasons if reason)
 
-    def _attach(self, this: _Pass, kernel: _Kernel) -> None:
+    def _attach(self, this: _Pass, kernel: Open) -> None:
         """Workloads' devices onto their bridges."""
         wanted = [
             link
@@ -259,7 +207,7 @@ class LinuxBackend:
         ]
         self._apply(this, kernel, wanted)
 
-    def _apply(self, this: _Pass, kernel: _Kernel, wanted: Sequence[Link]) -> None:
+    def _apply(self, this: _Pass, kernel: Open, wanted: Sequence[Link]) -> None:
         changes = links.diff(this.actual, wanted)
         if self._complete and this.full:
             by_name = {link.name: link for link in wanted}
@@ -323,7 +271,7 @@ class LinuxBackend:
             if this.scope is None or key in this.scope:
                 this.report.failed[key] = problem
 
-    def _prune(self, this: _Pass, kernel: _Kernel) -> None:
+    def _prune(self, this: _Pass, kernel: Open) -> None:
         """Remove bridges and VXLAN devices of ours that nobody wants, and VLAN devices on such bridges."""
         wanted = {link.name for switch in this.switches.values() for link in switch.links}
         unwanted = []
@@ -338,7 +286,7 @@ class LinuxBackend:
         for change in unwanted:
             self._made.pop(change.name, None)
 
-    def _remember(self, this: _Pass, kernel: _Kernel) -> None:
+    def _remember(self, this: _Pass, kernel: Open) -> None:
         """Look again, and keep it, so that the monitor can tell our own changes from others'."""
         looked_at = _names(this)
         # one by one: that has the kernel finish what it delays for up to a second, bridge ports that start to forward
@@ -395,37 +343,32 @@ class LinuxBackend:
 
     def _links_changed(self, heard: frozenset[str] | None) -> None:
         with self._lock:
-            if not self._kernel or not self._report:
+            kernel, report = self._host.open, self._report
+            if not kernel or not report:
                 return
-            known = self._owners.keys() if heard is None else heard & self._owners.keys()
-            now = self._kernel.links.get(known)
+            known = [name for name in self._owners if heard is None or name in heard]
+            now = kernel.links.get(known)
             keys = {self._owners[name] for name in known if now.get(name) != self._seen.get(name)}
-            if self._routers:
-                legs = set(self._routers.names())
-                keys |= {
-                    key for name in (legs if heard is None else heard & legs) if (key := self._routers.owner(name))
-                }
-            report = self._report
+            for name in self._routers.names() if self._routers else ():
+                owner = self._routers.owner(name) if self._routers and (heard is None or name in heard) else None
+                if owner is not None:
+                    keys.add(owner)
         if keys:
             report(keys)
 
     def _look(self) -> None:
         if not self._lock.acquire(blocking=False):
-            return
+            return  # a pass is on its way; it looks by itself
         try:
-            kernel, tables, report = self._kernel, self._tables, self._report
-            if not kernel or not tables or not report or not self._complete:
+            kernel, report = self._host.open, self._report
+            if not kernel or not report or not self._complete:
                 return
-            try:
-                touched = not self._is_ours(kernel) or tables.disturbed()
-            except OSError as error:
-                _LOG.warning("namespace %s: %s", self._namespace, error)
-                touched = True
-            keys = _keys(self._desired) if touched else set()
+            if not self._host.lost() and not kernel.tables.disturbed():
+                return
+            keys = _keys(self._desired)
         finally:
             self._lock.release()
-        if keys:
-            report(keys)
+        report(keys)
 
 
 def _keys(view: HostView) -> set[Key]:

@@ -7,17 +7,10 @@ from typing import Any
 
 from weft.backends.interface import Binding, HostFacts, Unbound
 from weft.backends.linux import names
-from weft.backends.linux.switches import EXTERNAL, uplink
-from weft.config import Config
+from weft.backends.linux.switches import uplink
 from weft.logical.model import Segment
 
 VIF_TYPE = "bridge"
-
-
-def facts(config: Config) -> HostFacts:
-    """What this host would report about itself."""
-    mappings = {EXTERNAL: ""} | dict(config.linux.bridge_mappings)
-    return HostFacts(host=config.api.host, backend="linux", bridge_mappings=mappings, tunnel_types=("vxlan",))
 
 
 def bind(port: Mapping[str, Any], segments: Sequence[Segment], host: HostFacts) -> Binding | Unbound:

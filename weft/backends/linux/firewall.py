@@ -18,12 +18,13 @@ import hashlib
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from weft.backends.linux import acl, names
 from weft.backends.linux.acl import Network, remote_set
 from weft.backends.linux.nft import SetType
 from weft.backends.linux.ruleset import Chain, Fragment, Name, Owner, Ruleset
-from weft.logical.model import Acl, AddressSet, HostView, LogicalPort, LogicalRouter, PortGroup
+from weft.logical.model import Acl, Address, AddressPair, AddressSet, HostView, LogicalPort, LogicalRouter, PortGroup
 
 METADATA = {4: "169.254.169.254", 6: "fe80::a9fe:a9fe"}
 
@@ -328,7 +329,7 @@ def _secured(port: LogicalPort, mark: int, policy: str) -> Fragment:
     fragment.add(MARKS_OUT, tap, data=str(mark | _OUT_BIT))
     fragment.add(EGRESS, str(mark), data=f"goto out-{policy}")
     fragment.add(INGRESS, str(mark | _OUT_BIT), data=f"goto in-{policy}")
-    for mac, networks in sources(port).items():
+    for mac, networks in sources(port):
         fragment.add(MACS, tap, mac)
         for network in networks:
             single = network.prefixlen == network.max_prefixlen
@@ -348,14 +349,21 @@ def link_local(mac: str) -> str:
     )
 
 
-def sources(port: LogicalPort) -> dict[str, list[Network]]:
+def sources(port: LogicalPort) -> tuple[tuple[str, tuple[Network, ...]], ...]:
     """What a port may send from: by MAC, the addresses of either family, none within another."""
-    found: dict[str, set[Network]] = {port.mac: {ipaddress.ip_network(a.ip) for a in port.addresses}}
-    for pair in port.pairs:
-        found.setdefault(pair.mac or port.mac, set()).add(ipaddress.ip_network(pair.ip, strict=False))
-    for mac, networks in found.items():
-        networks.add(ipaddress.ip_network(link_local(mac)))
-    return {mac: collapsed(networks) for mac, networks in found.items()}
+    return _sources(port.mac, port.addresses, port.pairs)
+
+
+@lru_cache(maxsize=8192)  # asked anew in every pass, for every port, and reading addresses is slow
+def _sources(
+    mac: str, addresses: tuple[Address, ...], pairs: tuple[AddressPair, ...]
+) -> tuple[tuple[str, tuple[Network, ...]], ...]:
+    found: dict[str, set[Network]] = {mac: {ipaddress.ip_network(address.ip) for address in addresses}}
+    for pair in pairs:
+        found.setdefault(pair.mac or mac, set()).add(ipaddress.ip_network(pair.ip, strict=False))
+    for own, networks in found.items():
+        networks.add(ipaddress.ip_network(link_local(own)))
+    return tuple((own, tuple(collapsed(networks))) for own, networks in found.items())
 
 
 def collapsed(networks: Iterable[Network]) -> list[Network]:
@@ -452,8 +460,14 @@ def _addresses(addresses: AddressSet) -> Fragment:
     fragment = Fragment()
     for version, kind in ((4, "ipv4_addr"), (6, "ipv6_addr")):
         fragment.sets[remote_set(addresses.id, version)] = SetType((kind,), interval=True)
-    for network in collapsed(ipaddress.ip_network(text, strict=False) for text in addresses.addresses):
-        single = network.prefixlen == network.max_prefixlen
-        text = str(network.network_address) if single else str(network)
-        fragment.add(remote_set(addresses.id, network.version), text)
+    for text in without_overlap(addresses.addresses):
+        fragment.add(remote_set(addresses.id, 6 if ":" in text else 4), text)
     return fragment
+
+
+def without_overlap(addresses: frozenset[str]) -> Iterable[str]:
+    """The same addresses, none within another; those of a group of ports are thousands, and nearly always single."""
+    if not any("/" in text for text in addresses):
+        return addresses
+    networks = collapsed(ipaddress.ip_network(text, strict=False) for text in addresses)
+    return [str(n.network_address) if n.prefixlen == n.max_prefixlen else str(n) for n in networks]

@@ -63,7 +63,7 @@ def _addresses(texts: Iterable[str]) -> _Addresses:
 
 
 def _networks(port: LogicalPort) -> list[Network]:
-    return [network for networks in firewall.sources(port).values() for network in networks]
+    return [network for _, networks in firewall.sources(port) for network in networks]
 
 
 def _affected(view: HostView, scope: Collection[Key]) -> set[str]:
@@ -102,16 +102,12 @@ class Judge:
         self._by_network: dict[int, list[tuple[Network, LogicalPort]]] = {}
         self._gone: dict[int, _Addresses] = {}
         self._ended = frozenset(ended)
-        self.zones = set(ended)
         for zone, network in gone:
             self._gone.setdefault(zone, _Addresses()).add(network)
-            self.zones.add(zone)
-        for port in view.ports.values():
-            if ports is None or port.id in ports:
-                zone_ = zones.get(names.bridge(port.switch))
-                if zone_ is not None:
-                    self._index(zone_, port)
-                    self.zones.add(zone_)
+        chosen = [port for port in view.ports.values() if ports is None or port.id in ports]
+        zoned = ((port, zones.get(names.bridge(port.switch))) for port in chosen)
+        self._unread = [(port, zone) for port, zone in zoned if zone is not None]
+        self.zones = {*ended, *self._gone, *(zone for _, zone in self._unread)}
 
     @classmethod
     def after(
@@ -137,7 +133,7 @@ class Judge:
         ended = set(old.zones.of.values()) - set(new.zones.of.values())
         return cls(view, new.zones.of, affected, gone, ended)
 
-    def _index(self, zone: int, port: LogicalPort) -> None:
+    def _index(self, port: LogicalPort, zone: int) -> None:
         for network in _networks(port):
             if network.prefixlen == network.max_prefixlen:
                 self._by_address.setdefault((zone, network.network_address), []).append(port)
@@ -146,6 +142,8 @@ class Judge:
 
     def may_go_on(self, connection: Connection) -> bool:
         """False if one of the ports that it begins or ends at would refuse its first packet today."""
+        while self._unread:  # not before somebody asks: most changes find no connection at all
+            self._index(*self._unread.pop())
         if connection.zone in self._ended:
             return False
         ends: tuple[tuple[Literal["ingress", "egress"], IPAddress, IPAddress], ...] = (

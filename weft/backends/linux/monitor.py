@@ -33,33 +33,32 @@ class Monitor:
         self._look = look
         self._interval = interval
         self._settle = settle
-        self._closing = threading.Event()
         self._stop, self._stopper = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name=f"links of {namespace or 'the machine'}", daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
-        """Stop; may be called from the thread itself."""
-        self._closing.set()
+    def close(self, wait: bool = True) -> None:
+        """Stop. Not to be waited for by who holds a lock that `changed` or `look` take."""
         self._stopper.send(b"x")
-        if threading.current_thread() is not self._thread:
+        if wait and threading.current_thread() is not self._thread:
             self._thread.join()
-        for each in (self._socket, self._stop, self._stopper):
-            each.close()
 
     def _run(self) -> None:
-        while not self._closing.is_set():
+        while not self._stopped():
             try:
                 self._once()
             except OSError as error:
-                if self._closing.is_set():
-                    return
                 _LOG.warning("link monitor: %s", error)
-                self._closing.wait(1)
+                self._stopped(1)
+        for each in (self._socket, self._stop, self._stopper):
+            each.close()
+
+    def _stopped(self, seconds: float = 0) -> bool:
+        return bool(select.select([self._stop.fileno()], [], [], seconds)[0])
 
     def _once(self) -> None:
         if not self._readable(self._interval):
-            if not self._closing.is_set():
+            if not self._stopped():
                 self._look()
             return
         names: set[str] | None = set()
