@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from weft.backends.interface import Report
@@ -19,6 +19,9 @@ class Routers(Protocol):
         Makes each leg as a veth with `master` that bridge; deletes legs and namespaces of its own that nobody wants:
         those of routers in `scope` that are not in `desired`, or with scope None all such. A router is affected by its own
         key and by those of switches that it touches. Reports status and failures of routers, and drift on a full pass."""
+
+    def watch(self, report: Callable[[Iterable[Key]], None]) -> None:
+        """Report, from a thread, routers in whose namespaces somebody else changed something."""
 
     def names(self) -> Iterable[str]:
         """Names of links in the host namespace that are its own now (taps of legs): the backend's monitor calls for a set

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from weft.backends.interface import Report, Status
@@ -12,6 +13,7 @@ from weft.backends.linux.announce import Announcement, Announcer
 from weft.backends.linux.links import Address, Change, Create, Delete, Link, Links, diff
 from weft.backends.linux.nft import ElementChange, Nft, SetType
 from weft.backends.linux.router import Leg, RouterState, Translation
+from weft.backends.linux.router_watch import RouterWatch
 from weft.logical.model import HostView, Key, LogicalRouter
 
 LOG = logging.getLogger(__name__)
@@ -52,19 +54,24 @@ class Routers:
         self._made: dict[str, Made] = {}
         self._owners: dict[str, Key] = {}
         self._announcer = Announcer()
+        self._busy = threading.RLock()
+        self._watch: RouterWatch | None = None
 
     def set(self, desired: HostView, scope: Iterable[Key] | None) -> Report:
         """Make the routers as `desired` says; see `interface.Backend.set`. A router is affected by its own key and by
         those of switches that its legs are on."""
+        with self._busy:
+            return self._set(desired, None if scope is None else frozenset(scope))
+
+    def _set(self, desired: HostView, scope: frozenset[Key] | None) -> Report:
         report = Report()
-        scope = None if scope is None else frozenset(scope)
         host, tables = Links(self._host_namespace), _Tables()
         try:
             for router_id in sorted(self._unwanted(desired, scope)):
                 self._remove(router_id, host, report)
             for one in desired.routers.values():
                 if scope is None or not scope.isdisjoint(_touches(one)):
-                    self._converge(one, host, tables, report, full=scope is None)
+                    self._converge(one, host, tables, report)
         finally:
             host.close()
             tables.close()
@@ -78,9 +85,27 @@ class Routers:
         """The router whose leg the link of that name is."""
         return self._owners.get(link)
 
+    def watch(self, report: Callable[[Iterable[Key]], None]) -> None:
+        """Report, from a thread, routers in whose namespaces somebody else changed something, or took the name away."""
+        with self._busy:
+            if self._watch is None:
+                self._watch = RouterWatch(self._busy, lambda ids: report([Key("router", id_) for id_ in ids]))
+                for router_id, made in self._made.items():
+                    self._listen(router_id, made.state.namespace)
+
+    def _listen(self, router_id: str, namespace: str) -> None:
+        """What has changed there so far is known, and done by us."""
+        if self._watch and netns.exists(namespace):
+            try:
+                self._watch.settle(router_id, namespace)
+            except OSError as error:
+                LOG.warning("what others change in %s is only found by full passes: %s", namespace, error)
+
     def close(self) -> None:
-        """Stop announcing; namespaces, links and rules stay."""
+        """Stop threads; namespaces, links and rules stay."""
         self._announcer.close()
+        if self._watch:
+            self._watch.close()
 
     def _unwanted(self, desired: HostView, scope: frozenset[Key] | None) -> frozenset[str]:
         if scope is not None:
@@ -93,6 +118,8 @@ class Routers:
         """The host's ends of the legs go first: a socket that is still open inside would keep the namespace and them."""
         name = names.router_namespace(self._host_namespace, router_id)
         made = self._made.pop(router_id, None)
+        if self._watch:
+            self._watch.drop(router_id)
         taps = {leg.tap for leg in made.state.legs.values()} if made else set()
         try:
             if netns.exists(name):
@@ -110,20 +137,23 @@ class Routers:
         key = Key("router", router_id)
         self._owners = {tap: owner for tap, owner in self._owners.items() if owner != key} | dict.fromkeys(taps, key)
 
-    def _converge(self, wanted: LogicalRouter, host: Links, tables: _Tables, report: Report, full: bool) -> None:
+    def _converge(self, wanted: LogicalRouter, host: Links, tables: _Tables, report: Report) -> None:
         before = self._made.pop(wanted.id, None)
         outcome = Outcome()
         try:
             state = router.render(wanted, self._host_namespace)
             self._own(wanted.id, (leg.tap for leg in state.legs.values()))
+            if self._watch and self._watch.restore(wanted.id):
+                outcome.changes.append("its namespace had lost its name")
             self._made[wanted.id] = _make(state, before, host, tables, outcome)
         except (OSError, ValueError, nft.NftError) as error:
             outcome.failures.append(str(error))
         else:
             self._announcer.announce(state.namespace, outcome.announcements, outcome.withdrawn)
             report.status[wanted.key] = _status(state)
-            if full and before is not None and before.state == state:
+            if before is not None and before.state == state:
                 report.drift += [f"router {wanted.id}: {change}" for change in outcome.changes]
+        self._listen(wanted.id, names.router_namespace(self._host_namespace, wanted.id))
         if outcome.failures:
             report.failed[wanted.key] = "; ".join(outcome.failures)
             report.status[wanted.key] = Status(False, report.failed[wanted.key])
