@@ -75,7 +75,9 @@ STATE_DIR = click.option(
     "--state-dir", metavar="DIR", default="", help="State folder of the `weft up` that runs [~/.local/state/weft]."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-CLOUD = click.option("--cloud", metavar="NAME", default="weft-admin", help="Cloud of clouds.yaml to act as [weft-admin].")
+CLOUD = click.option(
+    "--cloud", metavar="NAME", default="weft-admin", help="Cloud of clouds.yaml to act as [weft-admin]."
+)
 
 
 def _fail(command: str, error: Exception, code: int = 1) -> NoReturn:

@@ -48,7 +48,7 @@ def fact_path(resource: Resource) -> str:
     raise LookupError(f"the facts know no {own}")
 
 
-def described(attribute: Attribute) -> dict[str, Any]:
+def described(resource: Resource, attribute: Attribute) -> dict[str, Any]:
     words: dict[str, Any] = {
         "post": attribute.post,
         "put": attribute.put,
@@ -57,7 +57,7 @@ def described(attribute: Attribute) -> dict[str, Any]:
         "filter": attribute.filter,
         "sort": attribute.sort,
         "policy": attribute.policy,
-        "extension": attribute.extension,
+        "extension": resource.extension if attribute.extension == "core" else attribute.extension,
     }
     if attribute.post and attribute.default is not REQUIRED:
         words["default"] = "<unset>" if attribute.default is UNSET else attribute.default
@@ -85,7 +85,7 @@ def differences(resource: Resource) -> Iterator[tuple[str, str, Any, Any]]:
         if name not in facts or name not in resource.by_name:
             yield name, "name", name in resource.by_name, name in facts
             continue
-        ours, theirs = described(resource.by_name[name]), expected(facts[name])
+        ours, theirs = described(resource, resource.by_name[name]), expected(facts[name])
         for word in sorted(ours.keys() | theirs.keys()):
             if ours.get(word) != theirs.get(word):
                 yield name, word, ours.get(word), theirs.get(word)

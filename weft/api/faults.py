@@ -12,7 +12,6 @@ from weft import errors
 from weft.context import new_request_id
 
 LOG = logging.getLogger(__name__)
-INTERNAL = "Request Failed: internal server error while processing your request."
 
 
 def body(fault: errors.Fault) -> dict[str, Any]:
@@ -44,11 +43,8 @@ def as_fault(request: falcon.Request, error: Exception) -> errors.Fault:
     if isinstance(error, falcon.HTTPNotFound):
         return errors.HTTPNotFound()
     if isinstance(error, falcon.HTTPError):
-        fault = errors.HTTPBadRequest(error.description or error.title or "Bad request")
-        fault.status = error.status_code
-        return fault
-    LOG.exception("%s %s failed", request.method, request.path)
-    fault = errors.Fault(INTERNAL)
-    fault.status = 500
-    fault.wire_type = "HTTPInternalServerError"
-    return fault
+        refused = errors.HTTPBadRequest(error.description or error.title or "Bad request")
+        refused.status = error.status_code
+        return refused
+    LOG.error("%s %s failed", request.method, request.path, exc_info=error)
+    return errors.HTTPInternalServerError()

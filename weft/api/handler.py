@@ -112,7 +112,9 @@ class Controller:
 
     # -- reading
 
-    def list(self, request: falcon.Request, response: falcon.Response, resource: Resource, parent_id: str = "") -> None:
+    def index(
+        self, request: falcon.Request, response: falcon.Response, resource: Resource, parent_id: str = ""
+    ) -> None:
         context: Context = request.context.caller
         asked = queries.parse(resource, request.query_string, self.config)
 

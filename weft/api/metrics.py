@@ -39,7 +39,7 @@ class Metrics:
             buckets=BUCKETS,
             registry=self.registry,
         )
-        self.registry.register(_Database(store, resources))  # type: ignore[arg-type]
+        self.registry.register(_Database(store, resources))
 
     def process_request(self, request: falcon.Request, _response: falcon.Response) -> None:
         request.context.started = time.perf_counter()

@@ -35,7 +35,7 @@ def parse(resource: Resource, text: str, config: Config) -> Request:
         filters=_filters(resource, given, config),
         sort=_sort(resource, given),
         limit=_limit(resource, given, config),
-        marker=(given.get("marker") or [None])[0] or None,
+        marker=next(iter(given.get("marker", ())), None) or None,
         reverse=(given.get("page_reverse") or [""])[0].lower() == "true",
     )
     return Request(query, fields(given), parameters)

@@ -42,7 +42,7 @@ class Collection:
 
     def on_get(self, request: falcon.Request, response: falcon.Response, id: str = "") -> None:
         _only(self._resource, "list")
-        self._controller.list(request, response, self._resource, id)
+        self._controller.index(request, response, self._resource, id)
 
     def on_post(self, request: falcon.Request, response: falcon.Response, id: str = "") -> None:
         _only(self._resource, "create")

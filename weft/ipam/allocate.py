@@ -7,7 +7,7 @@ collision with a concurrent request is a violated constraint, and the store runs
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -170,8 +170,9 @@ def _auto(subnet: Row, mac: str) -> Fixed:
 
 def _refuse_taken(tx: Transaction, wanted: Sequence[Fixed]) -> None:
     for fixed in wanted:
-        key = ("reserved", fixed["subnet_id"])
-        if fixed["ip_address"] in tx.once(key, set) or taken(tx, fixed["subnet_id"], [fixed["ip_address"]]):
+        if fixed["ip_address"] in _reserved(tx, fixed["subnet_id"]) or taken(
+            tx, fixed["subnet_id"], [fixed["ip_address"]]
+        ):
             raise errors.IpAddressAlreadyAllocated(ip=fixed["ip_address"], subnet_id=fixed["subnet_id"])
 
 
@@ -180,9 +181,14 @@ def taken(tx: Transaction, subnet_id: str, addresses: Sequence[str]) -> set[str]
     return {row[0] for row in tx.all(_TAKEN, {"subnet": subnet_id, "addresses": list(addresses)})}
 
 
+def _reserved(tx: Transaction, subnet_id: str) -> set[str]:
+    """What this transaction has promised and not yet written."""
+    empty: Callable[[], set[str]] = set
+    return tx.once(("reserved", subnet_id), empty)
+
+
 def _reserve(tx: Transaction, fixed: Fixed) -> None:
-    """Remember what this transaction has promised and not yet written."""
-    tx.once(("reserved", fixed["subnet_id"]), set).add(fixed["ip_address"])
+    _reserved(tx, fixed["subnet_id"]).add(fixed["ip_address"])
 
 
 def _any_of(tx: Transaction, network_id: str, subnets: Sequence[Row], owner: str, expected: int) -> Fixed:
@@ -197,7 +203,7 @@ def _any_of(tx: Transaction, network_id: str, subnets: Sequence[Row], owner: str
 
 def _drawn(tx: Transaction, subnet: Row, expected: int) -> str | None:
     """A free address by lot. What a query found free beyond the need serves the next ports of the same transaction."""
-    reserved: set[str] = tx.once(("reserved", subnet["id"]), set)
+    reserved = _reserved(tx, subnet["id"])
     spare: list[str] = tx.once(("free", subnet["id"]), list)
     while spare:
         address = spare.pop()
@@ -216,7 +222,7 @@ def _drawn(tx: Transaction, subnet: Row, expected: int) -> str | None:
 
 def _lowest(tx: Transaction, subnet: Row) -> str | None:
     """The first free address; reads all of the subnet's allocations."""
-    reserved: set[str] = tx.once(("reserved", subnet["id"]), set)
+    reserved = _reserved(tx, subnet["id"])
     used = {ranges.number(row[0]) for row in tx.all(_ALL_TAKEN, {"subnet": subnet["id"]})}
     used |= {ranges.number(address) for address in reserved}
     for value in ranges.free(ranges.as_ranges(subnet["allocation_pools"]), used):

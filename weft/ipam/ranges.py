@@ -135,13 +135,17 @@ def compact(prefixes: Iterable[str]) -> list[str]:
 
 def overlaps(one: str, other: str) -> bool:
     a, b = ip_network(one, strict=False), ip_network(other, strict=False)
-    return a.version == b.version and a.overlaps(b)  # type: ignore[arg-type]
+    return a.version == b.version and a.overlaps(b)
 
 
 def find_prefix(prefixes: Iterable[str], used: Iterable[str], prefixlen: int) -> str | None:
     """The lowest subnet of `prefixlen` in the most specific free block that fits, or None: how a subnet pool gives."""
     blocks = (IPSet(prefixes) - IPSet(used)).iter_cidrs()
-    fitting = [block for block in sorted(blocks, key=lambda block: (-block.prefixlen, block.first)) if block.prefixlen <= prefixlen]
+    fitting = [
+        block
+        for block in sorted(blocks, key=lambda block: (-block.prefixlen, block.first))
+        if block.prefixlen <= prefixlen
+    ]
     return str(next(iter(fitting[0].subnet(prefixlen)))) if fitting else None
 
 

@@ -93,7 +93,7 @@ class HostLoader:
     def _snapshot(self) -> dict[Key, Any]:
         view = self.view
         tables = (view.switches, view.ports, view.groups, view.addresses, view.routers)
-        return {value.key: value for table in tables for value in table.values()}  # type: ignore[attr-defined]
+        return {value.key: value for table in tables for value in table.values()}
 
     def _differences(self, before: dict[Key, Any]) -> set[Key]:
         after = self._snapshot()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
@@ -38,7 +39,7 @@ def write(tx: Transaction, report: Report, routers: Mapping[str, LogicalRouter])
     return _write_ports(tx, ports) + _write_floating(tx, floating)
 
 
-def _forwarded(tx: Transaction, value: LogicalRouter) -> Sequence[object]:
+def _forwarded(tx: Transaction, value: LogicalRouter) -> Sequence[Any]:
     from weft.resources.port_forwarding import PORT_FORWARDINGS
 
     ids = [one.id for one in value.forwardings]

@@ -36,6 +36,7 @@ class Attribute:
     `post`, `put`: clients may set it on create, on update. `visible`: responses show it. `filter`, `sort`: lists can
     be filtered or sorted by it. `policy`: setting it asks a policy rule of its own (`create_port:mac_address`).
     `required_by_policy`: rules need it, so it is read even where the client asks for other fields.
+    `extension`: the alias that brings it; core: the one that brings the resource.
     `default_overrides_none`: null on create means the default. `column` where it is not called like the attribute.
     """
 

@@ -29,14 +29,12 @@ ADDRESS_GROUPS = Table(
     *standard_columns(),
 )
 
-ALIAS = "address-group"
-
 ATTRIBUTES = (
-    read_only("id", t.uuid, sort=True, primary_key=True, extension=ALIAS),
-    Attribute("name", t.name_string, default="", sort=True, extension=ALIAS),
-    *standard.project(extension=ALIAS),
-    read_only("shared", t.boolean, visible=False, filter=False, extension=ALIAS),
-    Attribute("addresses", t.null_is_empty(addresses.cidr_list), put=False, filter=False, extension=ALIAS),
+    read_only("id", t.uuid, sort=True, primary_key=True),
+    Attribute("name", t.name_string, default="", sort=True),
+    *standard.project(),
+    read_only("shared", t.boolean, visible=False, filter=False),
+    Attribute("addresses", t.null_is_empty(addresses.cidr_list), put=False, filter=False),
     Attribute("description", t.long_description, default="", sort=True, extension="standard-attr-description"),
     *standard.versions(),
 )
@@ -131,5 +129,5 @@ ADDRESS_GROUP: Resource = Resource(
     ),
     bulk=True,
     visible_by_rbac=(access.SHARED,),
-    extension=ALIAS,
+    extension="address-group",
 )

@@ -19,7 +19,9 @@ LARGEST_PROFILE = 4095
 
 def differs(old: Row, new: Row) -> bool:
     """The port is to be attached in another way, or the last attempt failed and may now succeed."""
-    return any(new[name] != old[name] for name in ASKED) or (new["binding:vif_type"] == FAILED and bool(new["binding:host_id"]))
+    return any(new[name] != old[name] for name in ASKED) or (
+        new["binding:vif_type"] == FAILED and bool(new["binding:host_id"])
+    )
 
 
 def refuse_change(old: Row, new: Row) -> None:

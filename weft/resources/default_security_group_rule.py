@@ -55,26 +55,17 @@ INSTALLED = (
 )
 """Templates from the start, each for IPv4 and IPv6 and also for default groups. Clients know them by the descriptions."""
 
-ALIAS = "security-groups-default-rules"
-
 
 def _matched(name: str, type_: t.Type, default: Any = None) -> Attribute:
-    return Attribute(name, type_, default=default, put=False, sort=True, extension=ALIAS)
+    return Attribute(name, type_, default=default, put=False, sort=True)
 
 
 ATTRIBUTES = (
-    read_only("id", t.uuid, sort=True, primary_key=True, extension=ALIAS),
+    read_only("id", t.uuid, sort=True, primary_key=True),
     Attribute(
-        "project_id",
-        t.project_id,
-        default=REQUIRED,
-        put=False,
-        visible=False,
-        filter=False,
-        required_by_policy=True,
-        extension=ALIAS,
+        "project_id", t.project_id, default=REQUIRED, put=False, visible=False, filter=False, required_by_policy=True
     ),
-    read_only("tenant_id", t.project_id, visible=False, filter=False, required_by_policy=True, extension=ALIAS),
+    read_only("tenant_id", t.project_id, visible=False, filter=False, required_by_policy=True),
     _matched("ethertype", r.ethertype, "IPv4"),
     _matched("direction", r.direction, REQUIRED),
     _matched("protocol", r.rule_protocol),
@@ -83,8 +74,8 @@ ATTRIBUTES = (
     _matched("remote_ip_prefix", r.rule_prefix),
     _matched("remote_address_group_id", t.string_or_none(255)),
     _matched("remote_group_id", t.string_or_none(255)),
-    Attribute("used_in_default_sg", t.boolean, default=REQUIRED, put=False, extension=ALIAS),
-    Attribute("used_in_non_default_sg", t.boolean, default=REQUIRED, put=False, extension=ALIAS),
+    Attribute("used_in_default_sg", t.boolean, default=REQUIRED, put=False),
+    Attribute("used_in_non_default_sg", t.boolean, default=REQUIRED, put=False),
     *standard.described(),
     *standard.versions(),
 )
@@ -157,5 +148,5 @@ DEFAULT_SECURITY_GROUP_RULE: Resource = Resource(
     table=TEMPLATES,
     strategy=DefaultSecurityGroupRuleStrategy(),
     not_found=errors.DefaultSecurityGroupRuleNotFound,
-    extension=ALIAS,
+    extension="security-groups-default-rules",
 )

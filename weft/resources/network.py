@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import (
     JSON,
@@ -21,7 +22,6 @@ from sqlalchemy import (
     not_,
     select,
 )
-from uuid import uuid4
 
 from weft import errors
 from weft.registry import types as t
@@ -83,7 +83,12 @@ ATTRIBUTES = (
     Attribute("provider:physical_network", t.string(64), default=UNSET, policy=True, extension="provider"),
     Attribute("provider:segmentation_id", t.integer, default=UNSET, policy=True, extension="provider"),
     Attribute(
-        "is_default", t.boolean, default=False, policy=True, required_by_policy=True, extension="auto-allocated-topology"
+        "is_default",
+        t.boolean,
+        default=False,
+        policy=True,
+        required_by_policy=True,
+        extension="auto-allocated-topology",
     ),
     Attribute("dns_domain", dns.dns_domain, default="", filter=False, extension="dns-integration"),
     *standard.stamps(),
@@ -117,7 +122,10 @@ def _subnets_json() -> ColumnElement[Any]:
     from weft.resources.subnet import SUBNETS  # subnets know their network; this is the only look the other way
 
     return (
-        select(json_array(SUBNETS.c.id)).where(SUBNETS.c.network_id == NETWORKS.c.id).correlate(NETWORKS).scalar_subquery()
+        select(json_array(SUBNETS.c.id))
+        .where(SUBNETS.c.network_id == NETWORKS.c.id)
+        .correlate(NETWORKS)
+        .scalar_subquery()
     )
 
 
@@ -226,8 +234,9 @@ class NetworkStrategy(Strategy):
             holding = [id for id in holding if id not in idle]
         if holding:
             raise errors.NetworkInUse(
-                id=row["id"], reason="There are one or more ports still in use on the network, id for these ports is: "
-                + ", ".join(holding)
+                id=row["id"],
+                reason="There are one or more ports still in use on the network, id for these ports is: "
+                + ", ".join(holding),
             )
 
     def write_delete(self, tx: Transaction, row: Row) -> None:
@@ -311,7 +320,12 @@ def used_by_others(tx: Transaction, network: Row, losing: str = access.EVERYBODY
 
     def foreign(table: Table) -> Any:
         owner = table.c.project_id
-        clauses = [table.c.network_id == network["id"], owner != network["project_id"], owner != "", owner.not_in(others)]
+        clauses = [
+            table.c.network_id == network["id"],
+            owner != network["project_id"],
+            owner != "",
+            owner.not_in(others),
+        ]
         if losing != access.EVERYBODY:
             clauses.append(owner == losing)
         if "device_owner" in table.c:
@@ -327,7 +341,9 @@ def _update_external(tx: Transaction, new: Row) -> None:
     if new["router:external"]:
         grant(tx, new, access.EXTERNAL)
         return
-    gateways = select(PORTS.c.id).where(PORTS.c.network_id == new["id"], PORTS.c.device_owner == "network:router_gateway")
+    gateways = select(PORTS.c.id).where(
+        PORTS.c.network_id == new["id"], PORTS.c.device_owner == "network:router_gateway"
+    )
     if tx.first(gateways.limit(1)):
         raise errors.ExternalNetworkInUse(id=new["id"])
     _withdraw(tx, new, access.EXTERNAL, everybody_only=False)
@@ -352,7 +368,9 @@ def _check_mtu(tx: Transaction, old: Row, new: Row) -> None:
     if new["mtu"] > most:
         raise errors.InvalidInput(reason=f"Requested MTU is too big, maximum is {most}")
     new["mtu"] = new["mtu"] or most
-    versions = {row[0] for row in tx.all(select(SUBNETS.c.ip_version).where(SUBNETS.c.network_id == old["id"]).distinct())}
+    versions = {
+        row[0] for row in tx.all(select(SUBNETS.c.ip_version).where(SUBNETS.c.network_id == old["id"]).distinct())
+    }
     for version in versions:
         if new["mtu"] < LEAST_MTU[version]:
             raise errors.NetworkMTUSubnetConflict(id=old["id"], minimum=LEAST_MTU[version])

@@ -78,7 +78,9 @@ ATTRIBUTES = (
     Attribute("device_owner", t.string(255), default="", sort=True, policy=True),
     *standard.project(),
     read_only("status", t.string(16), sort=True),
-    Attribute("allowed_address_pairs", net.allowed_address_pairs, filter=False, policy=True, extension="allowed-address-pairs"),
+    Attribute(
+        "allowed_address_pairs", net.allowed_address_pairs, filter=False, policy=True, extension="allowed-address-pairs"
+    ),
     Attribute("extra_dhcp_opts", net.extra_dhcp_opts, default=None, filter=False, extension="extra_dhcp_opt"),
     read_only("ip_allocation", t.string(16), sort=True, extension="ip_allocation"),
     read_only("binding:vif_type", t.string(64), filter=False, policy=True, extension="binding"),
@@ -119,7 +121,10 @@ class PortStrategy(Strategy):
         fixed = json_object("subnet_id", ALLOCATIONS.c.subnet_id, "ip_address", ALLOCATIONS.c.ip_address)
         of_network = network.NETWORKS.c.id == PORTS.c.network_id
         return {
-            "fixed_ips": select(json_array(fixed)).where(ALLOCATIONS.c.port_id == PORTS.c.id).correlate(PORTS).scalar_subquery(),
+            "fixed_ips": select(json_array(fixed))
+            .where(ALLOCATIONS.c.port_id == PORTS.c.id)
+            .correlate(PORTS)
+            .scalar_subquery(),
             "security_groups": select(json_array(_GROUPS.c.security_group_id))
             .where(_GROUPS.c.port_id == PORTS.c.id)
             .correlate(PORTS)
@@ -225,7 +230,9 @@ class PortStrategy(Strategy):
         if _as_set(new["fixed_ips"]) != _as_set(old["fixed_ips"]):
             gone = _as_set(old["fixed_ips"]) - _as_set(new["fixed_ips"])
             for subnet_id, ip in gone:
-                tx.execute(delete(ALLOCATIONS).where(ALLOCATIONS.c.subnet_id == subnet_id, ALLOCATIONS.c.ip_address == ip))
+                tx.execute(
+                    delete(ALLOCATIONS).where(ALLOCATIONS.c.subnet_id == subnet_id, ALLOCATIONS.c.ip_address == ip)
+                )
             come = _as_set(new["fixed_ips"]) - _as_set(old["fixed_ips"])
             _insert_addresses(tx, [(new["id"], subnet_id, ip) for subnet_id, ip in come])
             tx.touch(self.resource, new)
@@ -270,7 +277,9 @@ def _update_mac(tx: Transaction, old: Row, new: Row) -> None:
     if new["mac_address"] == old["mac_address"]:
         return
     if is_trusted(old["device_owner"]):
-        raise errors.UnsupportedPortDeviceOwner(operation="mac address update", id=old["id"], device_owner=old["device_owner"])
+        raise errors.UnsupportedPortDeviceOwner(
+            operation="mac address update", id=old["id"], device_owner=old["device_owner"]
+        )
     if old["binding:vif_type"] not in binding.FREE:
         raise errors.PortBound(
             id=old["id"], vif_type=old["binding:vif_type"], old_mac=old["mac_address"], new_mac=new["mac_address"]
@@ -307,7 +316,9 @@ def _changed_addresses(tx: Transaction, old: Row, changes: Row, new: Row) -> lis
     if new["mac_address"] != old["mac_address"] and not router:
         moved = {f["subnet_id"] for f in auto}
         wanted = [{"subnet_id": w["subnet_id"]} if w.get("subnet_id") in moved else w for w in wanted]
-    kept, asked = port_checks.match_addresses(old["fixed_ips"], wanted, [] if router else auto, new["mac_address"] != old["mac_address"])
+    kept, asked = port_checks.match_addresses(
+        old["fixed_ips"], wanted, [] if router else auto, new["mac_address"] != old["mac_address"]
+    )
     if not router:
         settled = {f["subnet_id"] for f in kept} | {w.get("subnet_id") for w in asked} | dropped
         asked += [{"subnet_id": f["subnet_id"]} for f in auto if f["subnet_id"] not in settled]
@@ -371,7 +382,9 @@ def forget_subnet(tx: Transaction, of: Row) -> None:
 
 def give_auto_addresses(tx: Transaction, of: Row) -> None:
     """A new SLAAC subnet: every port of the network but the routers' has an address in it from now on."""
-    rows = tx.list(PORT, PORTS.c.network_id == of["network_id"], PORTS.c.device_owner.not_in(sorted(allocate.ROUTER_OWNERS)))
+    rows = tx.list(
+        PORT, PORTS.c.network_id == of["network_id"], PORTS.c.device_owner.not_in(sorted(allocate.ROUTER_OWNERS))
+    )
     found = []
     for row in rows:
         fixed = allocate.choose(tx, of["network_id"], [of], row, [{"subnet_id": of["id"]}])[0]

@@ -78,7 +78,11 @@ def new_dhcp_options(options: Sequence[Mapping[str, Any]] | None) -> list[dict[s
     """The options as kept: with their IP version, without those that have no value."""
     kept: list[dict[str, Any]] = []
     for option in options or []:
-        whole = {"opt_name": option["opt_name"], "opt_value": option["opt_value"], "ip_version": option.get("ip_version", 4)}
+        whole = {
+            "opt_name": option["opt_name"],
+            "opt_value": option["opt_value"],
+            "ip_version": option.get("ip_version", 4),
+        }
         if any(_same_option(whole, other) for other in kept):
             raise errors.HTTPBadRequest(
                 f"Invalid input for extra_dhcp_opts. Reason: Duplicate items in the list: '{whole['opt_name']}'."
@@ -94,7 +98,11 @@ def merge_dhcp_options(
     """`old` with `changes`: per name and IP version a new value replaces, null deletes."""
     kept = [dict(option) for option in old]
     for change in changes or []:
-        whole = {"opt_name": change["opt_name"], "opt_value": change["opt_value"], "ip_version": change.get("ip_version", 4)}
+        whole = {
+            "opt_name": change["opt_name"],
+            "opt_value": change["opt_value"],
+            "ip_version": change.get("ip_version", 4),
+        }
         kept = [option for option in kept if not _same_option(option, whole)]
         if whole["opt_value"] is not None:
             kept.append(whole)
@@ -118,12 +126,17 @@ def dns_assignment(config: Config, row: Row) -> list[dict[str, str]]:
         ip = fixed["ip_address"]
         host = row["dns_name"] or "host-" + ip.replace(".", "-").replace(":", "-")
         fqdn = host if host.endswith(".") else f"{host}.{domain}" if domain else host
-        found.append({"ip_address": ip, "hostname": host.partition(".")[0] if host.endswith(".") else host, "fqdn": fqdn})
+        found.append(
+            {"ip_address": ip, "hostname": host.partition(".")[0] if host.endswith(".") else host, "fqdn": fqdn}
+        )
     return found
 
 
 def match_addresses(
-    old: Sequence[dict[str, str]], wanted: Sequence[Mapping[str, Any]], auto: Sequence[dict[str, str]], mac_changed: bool
+    old: Sequence[dict[str, str]],
+    wanted: Sequence[Mapping[str, Any]],
+    auto: Sequence[dict[str, str]],
+    mac_changed: bool,
 ) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
     """(addresses that stay, entries that need a new one): an entry by address keeps that, an entry by subnet alone keeps an
     old address of that subnet, unless it is one that the host makes from its MAC and the MAC has changed."""

@@ -43,15 +43,13 @@ PORT_BINDINGS = Table(
     Column("security_group_id", ID, ForeignKey("security_groups.id"), primary_key=True, index=True),
 )
 
-SG = "security-group"
-
 ATTRIBUTES = (
-    read_only("id", t.uuid, sort=True, primary_key=True, extension=SG),
-    Attribute("name", t.name_not_default, default="", sort=True, extension=SG),
+    read_only("id", t.uuid, sort=True, primary_key=True),
+    Attribute("name", t.name_not_default, default="", sort=True),
     Attribute("stateful", t.boolean, default=UNSET, extension="stateful-security-group"),
-    *standard.project(extension=SG),
+    *standard.project(),
     read_only("shared", t.boolean, policy=True, required_by_policy=True, extension="security-groups-shared-filtering"),
-    read_only("security_group_rules", t.anything, filter=False, extension=SG),
+    read_only("security_group_rules", t.anything, filter=False),
     *standard.stamps(),
 )
 
@@ -244,6 +242,6 @@ SECURITY_GROUP: Resource = Resource(
     tags=True,
     quota="security_group",
     visible_by_rbac=(access.SHARED,),
-    extension=SG,
     shims=("port-security-groups-filtering",),
+    extension="security-group",
 )

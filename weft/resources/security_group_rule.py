@@ -50,26 +50,16 @@ RULES = Table(
     UniqueConstraint("security_group_id", "signature"),
 )
 
-SG = "security-group"
-
 ATTRIBUTES = (
-    read_only("id", t.uuid, sort=True, primary_key=True, extension=SG),
-    *standard.project(extension=SG),
-    Attribute(
-        "security_group_id",
-        t.string(36),
-        default=REQUIRED,
-        put=False,
-        sort=True,
-        required_by_policy=True,
-        extension=SG,
-    ),
-    Attribute("ethertype", r.ethertype, default="IPv4", put=False, sort=True, extension=SG),
-    Attribute("direction", r.direction, default=REQUIRED, put=False, sort=True, extension=SG),
-    Attribute("protocol", r.rule_protocol, default=None, put=False, sort=True, extension=SG),
-    Attribute("port_range_min", r.rule_port, default=None, put=False, sort=True, extension=SG),
-    Attribute("port_range_max", r.rule_port, default=None, put=False, sort=True, extension=SG),
-    Attribute("remote_ip_prefix", r.rule_prefix, default=None, put=False, sort=True, extension=SG),
+    read_only("id", t.uuid, sort=True, primary_key=True),
+    *standard.project(),
+    Attribute("security_group_id", t.string(36), default=REQUIRED, put=False, sort=True, required_by_policy=True),
+    Attribute("ethertype", r.ethertype, default="IPv4", put=False, sort=True),
+    Attribute("direction", r.direction, default=REQUIRED, put=False, sort=True),
+    Attribute("protocol", r.rule_protocol, default=None, put=False, sort=True),
+    Attribute("port_range_min", r.rule_port, default=None, put=False, sort=True),
+    Attribute("port_range_max", r.rule_port, default=None, put=False, sort=True),
+    Attribute("remote_ip_prefix", r.rule_prefix, default=None, put=False, sort=True),
     Attribute(
         "remote_address_group_id",
         t.string_or_none(255),
@@ -79,7 +69,7 @@ ATTRIBUTES = (
         extension="security-groups-remote-address-group",
     ),
     read_only("normalized_cidr", r.rule_prefix, sort=True, extension="security-groups-normalized-cidr"),
-    Attribute("remote_group_id", t.string_or_none(255), default=None, put=False, sort=True, extension=SG),
+    Attribute("remote_group_id", t.string_or_none(255), default=None, put=False, sort=True),
     read_only("belongs_to_default_sg", t.boolean, extension="security-groups-rules-belongs-to-default-sg"),
     *standard.described(),
     *standard.versions(),
@@ -265,5 +255,5 @@ SECURITY_GROUP_RULE: Resource = Resource(
     bulk=True,
     quota="security_group_rule",
     internal=("signature",),
-    extension=SG,
+    extension="security-group",
 )

@@ -21,8 +21,6 @@ SETTINGS = Table(
 )
 Index("uq_security_groups_default_statefulness_project", func.coalesce(SETTINGS.c.project_id, ""), unique=True)
 
-ALIAS = "security-groups-default-statefulness"
-
 
 class StatefulnessStrategy(Strategy):
     """Settings of default statefulness; see behaviours section 13 of the API's facts."""
@@ -49,23 +47,15 @@ def of_new_groups(tx: Transaction, project_id: str) -> bool:
 
 DEFAULT_STATEFULNESS = Resource(
     member="security_groups_default_statefulness",
-    collection=ALIAS,
+    collection="security-groups-default-statefulness",
     attributes=(
-        read_only("id", t.uuid, sort=True, primary_key=True, extension=ALIAS),
-        Attribute(
-            "project_id",
-            t.string_or_none(255),
-            default=None,
-            put=False,
-            sort=True,
-            required_by_policy=True,
-            extension=ALIAS,
-        ),
-        read_only("tenant_id", t.string_or_none(255), sort=True, required_by_policy=True, extension=ALIAS),
-        Attribute("stateful", t.boolean, default=True, sort=True, extension=ALIAS),
+        read_only("id", t.uuid, sort=True, primary_key=True),
+        Attribute("project_id", t.string_or_none(255), default=None, put=False, sort=True, required_by_policy=True),
+        read_only("tenant_id", t.string_or_none(255), sort=True, required_by_policy=True),
+        Attribute("stateful", t.boolean, default=True, sort=True),
     ),
     table=SETTINGS,
     strategy=StatefulnessStrategy(),
     not_found=errors.SecurityGroupDefaultStatefulnessNotFound,
-    extension=ALIAS,
+    extension="security-groups-default-statefulness",
 )

@@ -10,7 +10,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Column, ForeignKey, Integer, String, Table, UniqueConstraint, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Integer,
+    String,
+    Table,
+    UniqueConstraint,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from weft import errors
 from weft.config import Config
@@ -77,15 +89,15 @@ def mtu(config: Config, segment: Mapping[str, Any]) -> int:
     return min(filter(None, (known.get(physical), config.api.global_physnet_mtu)), default=1500)
 
 
-def vlan_ranges(config: Config) -> dict[str, list[tuple[int, int]]]:
+def vlan_ranges(config: Config) -> dict[str | None, Sequence[tuple[int, int]]]:
     """physical network -> ranges of VLAN tags that tenants may get; configured without a range: administrators only."""
-    found: dict[str, list[tuple[int, int]]] = {}
+    found: dict[str | None, list[tuple[int, int]]] = {}
     for entry in config.ml2.network_vlan_ranges:
         name, *numbers = entry.strip().split(":")
         ranges = found.setdefault(name, [])
         if len(numbers) == 2:
             ranges.append((int(numbers[0]), int(numbers[1])))
-    return found
+    return dict(found)
 
 
 def _ranges(config: Config, network_type: str) -> list[tuple[int, int]]:
@@ -186,14 +198,17 @@ def _candidates(
         slots = [slot(network_type, physical, number) for number in drawn]
         used = {row[0] for row in tx.all(_TAKEN, {"type": network_type, "slots": slots})}
         yield from ((physical, number) for number in drawn if number not in used)
-        gone = {row[0] for row in tx.all(_ALL_TAKEN, {"type": network_type}) if row[1] == physical}
+        taken = tx.all(_ALL_TAKEN, {"type": network_type})
+        gone = {row.segmentation_id for row in taken if row.physical_network == physical}
         for first, last in spans:
             yield from ((physical, number) for number in range(first, last + 1) if number not in gone)
 
 
 def write(tx: Transaction, network_id: str, segments: Sequence[Row]) -> None:
     """Store the segments of a new network."""
-    tx.execute(insert(SEGMENTS), [{**segment, "network_id": network_id, "position": i} for i, segment in enumerate(segments)])
+    tx.execute(
+        insert(SEGMENTS), [{**segment, "network_id": network_id, "position": i} for i, segment in enumerate(segments)]
+    )
 
 
 def renumber(tx: Transaction, network_id: str, segment: Row) -> None:

@@ -16,7 +16,13 @@ def project(*, extension: str = "core", sort: bool = True) -> tuple[Attribute, .
     """project_id, and tenant_id, its older name."""
     return (
         Attribute(
-            "project_id", types.project_id, default=REQUIRED, put=False, sort=sort, required_by_policy=True, extension=extension
+            "project_id",
+            types.project_id,
+            default=REQUIRED,
+            put=False,
+            sort=sort,
+            required_by_policy=True,
+            extension=extension,
         ),
         read_only("tenant_id", types.project_id, sort=sort, required_by_policy=True, extension=extension),
     )
@@ -66,4 +72,4 @@ def check_zone_hints(tx: Transaction, kind: str, hints: Sequence[Any]) -> None:
 
 def display(row: Row) -> str:
     """The name for messages; the id where it has none."""
-    return row["name"] or row["id"]
+    return str(row["name"] or row["id"])

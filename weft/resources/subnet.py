@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address, ip_network
+from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
@@ -219,7 +220,7 @@ def _choose_cidr(tx: Transaction, values: Row, on: Row) -> None:
         if values.get("allocation_pools") and not cidr:
             refuse("allocation_pools allowed only when a cidr is specified")
         cidr = subnetpool.take(tx, pool_id, values, on)
-    values["cidr"] = str(ip_network(cidr, strict=False))
+    values["cidr"] = str(ip_network(str(cidr), strict=False))
     values["subnetpool_id"] = pool_id or None
     _check_pool_affinity(tx, values, on)
 
@@ -240,9 +241,10 @@ def _delegated(values: Row, cidr: str | None) -> None:
 def _check_pool_affinity(tx: Transaction, values: Row, on: Row) -> None:
     """All subnets of one IP version on a network come from one pool (of one address scope), or none does."""
     same = [s for s in of_network(tx, on["id"]) if s["ip_version"] == values["ip_version"]]
-    if any(s["subnetpool_id"] != values["subnetpool_id"] for s in same):
-        if not subnetpool.same_scope(tx, [s["subnetpool_id"] for s in same], values["subnetpool_id"]):
-            raise errors.NetworkSubnetPoolAffinityError()
+    pools = [s["subnetpool_id"] for s in same]
+    differ = any(pool != values["subnetpool_id"] for pool in pools)
+    if differ and not subnetpool.same_scope(tx, pools, values["subnetpool_id"]):
+        raise errors.NetworkSubnetPoolAffinityError()
 
 
 def _refuse_overlap(tx: Transaction, values: Row) -> None:
@@ -315,7 +317,9 @@ def _check_gateway(values: Row) -> None:
         return
     net_, ip = ip_network(values["cidr"]), ip_address(gateway)
     if ip.version != values["ip_version"]:
-        raise errors.InvalidInput(reason=f"gateway_ip '{gateway}' does not match the ip_version '{values['ip_version']}'")
+        raise errors.InvalidInput(
+            reason=f"gateway_ip '{gateway}' does not match the ip_version '{values['ip_version']}'"
+        )
     if net_.version == 4 and net_.prefixlen < 31 and ip in (net_.network_address, net_.broadcast_address):
         raise errors.InvalidInput(reason=f"Gateway IP {gateway} is not valid on subnet {net_}")
 
@@ -352,15 +356,18 @@ def _checked_pools(values: Row) -> list[dict[str, str]]:
     spans: list[ranges.Range] = []
     for pool in values["allocation_pools"]:
         start, end = ip_address(pool["start"]), ip_address(pool["end"])
-        if start.version != version or end.version != version or start > end:
+        if start.version != version or end.version != version or int(start) > int(end):
             raise errors.InvalidAllocationPool(pool=f"{start}-{end}")
         if int(start) < first or int(end) > last:
             raise errors.OutOfBoundsAllocationPool(pool=f"{start}-{end}", cidr=values["cidr"])
         spans.append((int(start), int(end)))
     spans.sort()
-    for (start_a, end_a), (start_b, end_b) in zip(spans, spans[1:], strict=False):
+    for (start_a, end_a), (start_b, end_b) in pairwise(spans):
         if start_b <= end_a:
-            one, other = ranges.as_pools([(start_a, end_a)], version)[0], ranges.as_pools([(start_b, end_b)], version)[0]
+            one, other = (
+                ranges.as_pools([(start_a, end_a)], version)[0],
+                ranges.as_pools([(start_b, end_b)], version)[0],
+            )
             raise errors.OverlappingAllocationPools(
                 pool=f"{one['start']}-{one['end']}", other=f"{other['start']}-{other['end']}", cidr=values["cidr"]
             )

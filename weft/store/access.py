@@ -72,7 +72,9 @@ def dependent(project: ColumnElement[str], id: str, owner: str, losing: str) -> 
     return and_(*clauses)
 
 
-_FORGET = delete(RBAC_ENTRIES).where(RBAC_ENTRIES.c.object_id == bindparam("object")).returning(RBAC_ENTRIES.c.project_id)
+_FORGET = (
+    delete(RBAC_ENTRIES).where(RBAC_ENTRIES.c.object_id == bindparam("object")).returning(RBAC_ENTRIES.c.project_id)
+)
 
 
 def forget(connection: Connection, object_id: str) -> list[str]:

@@ -50,7 +50,7 @@ def append(connection: Connection, changes: list[dict[str, Any]]) -> None:
 
 def last(connection: Connection) -> int:
     """The newest number."""
-    return connection.execute(select(func.coalesce(func.max(CHANGES.c.sequence), 0))).scalar_one()
+    return int(connection.execute(select(func.coalesce(func.max(CHANGES.c.sequence), 0))).scalar_one())
 
 
 def after(connection: Connection, sequence: int, limit: int = 1000) -> list[Change]:

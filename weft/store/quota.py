@@ -62,7 +62,11 @@ def usage(connection: Connection, project: str) -> Mapping[str, tuple[int, int |
 
 
 _LIMIT = update(USAGE).where(*_row).values(hard_limit=bindparam("limit"))
-_UNLIMIT = update(USAGE).where(USAGE.c.project_id == bindparam("project"), USAGE.c.hard_limit.is_not(None)).values(hard_limit=None)
+_UNLIMIT = (
+    update(USAGE)
+    .where(USAGE.c.project_id == bindparam("project"), USAGE.c.hard_limit.is_not(None))
+    .values(hard_limit=None)
+)
 _LIMITS = select(USAGE.c.project_id, USAGE.c.resource, USAGE.c.hard_limit).where(USAGE.c.hard_limit.is_not(None))
 
 

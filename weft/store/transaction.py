@@ -41,7 +41,19 @@ class Environment:
 class Transaction:
     """One transaction on behalf of `context`. Rows are API rows; everything else of the database stays below this line."""
 
-    __slots__ = ("_bumped", "_changes", "_charges", "_fresh", "_limits", "_memo", "config", "connection", "context", "environment", "now")
+    __slots__ = (
+        "_bumped",
+        "_changes",
+        "_charges",
+        "_fresh",
+        "_limits",
+        "_memo",
+        "config",
+        "connection",
+        "context",
+        "environment",
+        "now",
+    )
 
     def __init__(self, connection: Connection, context: Context, environment: Environment) -> None:
         self.connection = connection
@@ -127,7 +139,9 @@ class Transaction:
             new["updated_at"] = values["updated_at"] = self.now
             new["revision_number"] = values["revision_number"] = self._next_revision(resource, new)
         table = resource.table
-        self.connection.execute(update(table).where(table.c.id == bindparam("row_id")).values(**values), {"row_id": new["id"]})
+        self.connection.execute(
+            update(table).where(table.c.id == bindparam("row_id")).values(**values), {"row_id": new["id"]}
+        )
         self.record(resource, new, "update")
 
     def hold(self, resource: Resource, id: str) -> None:
@@ -136,7 +150,9 @@ class Transaction:
         On PostgreSQL the others are serialization failures, which the store tries again; SQLite has one writer anyway.
         """
         table = resource.table
-        self.connection.execute(update(table).where(table.c.id == bindparam("row_id")).values(id=table.c.id), {"row_id": id})
+        self.connection.execute(
+            update(table).where(table.c.id == bindparam("row_id")).values(id=table.c.id), {"row_id": id}
+        )
 
     def delete(self, resource: Resource, row: Row) -> None:
         """Delete the object and, where it has any, the RBAC policies that share it."""
@@ -151,7 +167,11 @@ class Transaction:
 
     def touch(self, resource: Resource, row: Row) -> None:
         """Something that belongs to `row` but stands in another table changed: bump its revision and log an update."""
-        if resource.stamped and (resource.member, row["id"]) not in self._fresh and (resource.member, row["id"]) not in self._bumped:
+        if (
+            resource.stamped
+            and (resource.member, row["id"]) not in self._fresh
+            and (resource.member, row["id"]) not in self._bumped
+        ):
             row["updated_at"] = self.now
             row["revision_number"] = self._next_revision(resource, row)
             table = resource.table
@@ -221,5 +241,3 @@ class Transaction:
     def changed(self) -> bool:
         """True once something was written that the change log will tell."""
         return bool(self._changes)
-
-
