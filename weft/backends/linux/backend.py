@@ -104,6 +104,8 @@ class LinuxBackend:
         with self._lock:
             self._report = report
             self._listen()
+            if self._routers:
+                self._routers.watch(report)
 
     def _listen(self) -> None:
         if self._report and self._host.open and not self._monitor:
