@@ -23,6 +23,16 @@ OWNERS = {"project_id", "tenant_id"}
 """Two names of one thing; the reader of bodies makes one of them, so tenant_id is declared as read-only."""
 
 DEVIATIONS: dict[tuple[str, str, str], str] = {
+    (
+        "router",
+        "distributed",
+        "name",
+    ): "clients ask and expect it; the extension dvr is not offered before a backend honours it",
+    (
+        "router",
+        "ha",
+        "name",
+    ): "clients ask and expect it; the extension l3-ha is not offered before a backend honours it",
     ("security_group", "stateful", "default"): "absent means the project's or the system's default statefulness",
 }
 """(member, attribute, word) -> why it differs from the facts."""
