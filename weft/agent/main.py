@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from weft import hooks
+from weft.agent.health import HealthFile
 from weft.backends.interface import Backend
 from weft.config import Config
 from weft.context import internal
@@ -113,7 +114,7 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
     store = Store(config)
     bell = Doorbell(config.state_path)
     backend = make_backend(config)
-    engine = Reconciler(config, store, backend, bell)
+    engine = Reconciler(config, store, backend, bell, HealthFile(config.state_path).write)
     heartbeat = Heartbeat(config, store, backend, engine)
     engine.every(config.api.report_interval, heartbeat.beat)
     if config.linux.external_cidr:

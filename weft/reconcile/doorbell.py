@@ -1,4 +1,7 @@
-"""A bell between processes of one machine: whoever commits a change rings, reconcilers wake. Carries no information."""
+"""A bell between processes of one machine: whoever commits a change rings, reconcilers wake.
+
+It carries no information about what has changed, only whether somebody asks for an audit.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,9 @@ def path(state_path: Path) -> Path:
     return state_path / "run" / "doorbell"
 
 
+CHANGED, AUDIT = b"!", b"?"
+
+
 class Bell:
     """Rings the doorbell of a state folder; silent when nobody listens."""
 
@@ -24,7 +30,15 @@ class Bell:
     def ring(self) -> None:
         """Wake the listener. A full queue means that it is about to wake anyway."""
         with contextlib.suppress(OSError):
-            self._socket.sendto(b"!", self._path)
+            self._socket.sendto(CHANGED, self._path)
+
+    def ask_for_audit(self) -> bool:
+        """Ask the listener for a full pass; False when nobody listens."""
+        try:
+            self._socket.sendto(AUDIT, self._path)
+        except OSError:
+            return False
+        return True
 
     def __del__(self) -> None:
         self._socket.close()
@@ -48,14 +62,16 @@ class Doorbell:
         with contextlib.suppress(BlockingIOError):
             os.write(self._write, b"!")
 
-    def wait(self, seconds: float | None) -> None:
-        """Sleep until somebody rings or `seconds` are over; several rings count as one."""
-        select.select([self._socket, self._read], [], [], seconds)
+    def wait(self, seconds: float | None) -> bool:
+        """Sleep until somebody rings or `seconds` are over; several rings count as one. True: an audit is asked for."""
+        audit = False
+        select.select([self._socket.fileno(), self._read], [], [], seconds)
         with contextlib.suppress(BlockingIOError):
-            while self._socket.recv(1):
-                pass
+            while message := self._socket.recv(1):
+                audit = audit or message == AUDIT
         with contextlib.suppress(BlockingIOError):
             os.read(self._read, 65536)
+        return audit
 
     def close(self) -> None:
         self._socket.close()

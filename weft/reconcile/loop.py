@@ -39,6 +39,7 @@ class Health:
     audits: int = 0
     failing: dict[Key, str] = field(default_factory=dict)
     drift: list[str] = field(default_factory=list)
+    """What was mended since the last full pass, that one included."""
     sequence: int = 0
     last_pass_seconds: float = 0.0
 
@@ -46,11 +47,20 @@ class Health:
 class Reconciler:
     """Keeps one host's dataplane equal to the database."""
 
-    def __init__(self, config: Config, store: Store, backend: Backend, bell: Doorbell) -> None:
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        backend: Backend,
+        bell: Doorbell,
+        tell: Callable[[Health], None] = lambda health: None,
+    ) -> None:
+        """`tell` is called with the engine's health after every pass."""
         self._config = config
         self._store = store
         self._backend = backend
         self._bell = bell
+        self._tell = tell
         self._environment = Environment(config)
         self._loader = HostLoader(config.api.host)
         self._stop = threading.Event()
@@ -101,7 +111,8 @@ class Reconciler:
             due = self._run_timers()
             retry = self._retry_delay if self.health.failing else None
             waits = [due - time.monotonic(), next_audit - time.monotonic(), retry]
-            self._bell.wait(max(0.0, min(wait for wait in waits if wait is not None)))
+            if self._bell.wait(max(0.0, min(wait for wait in waits if wait is not None))):
+                self._audit.set()
             if self._stop.is_set():
                 return
             if self._audit.is_set() or time.monotonic() >= next_audit:
@@ -137,9 +148,7 @@ class Reconciler:
         self._reading(load)
         report = self._backend.set(self._loader.view, None)
         self.health.audits += 1
-        self.health.drift = report.drift
-        for line in report.drift:
-            LOG.warning("drift mended: %s", line)
+        self.health.drift = []
         self.health.failing = {}
         self._settle(report)
 
@@ -169,12 +178,16 @@ class Reconciler:
             self.health.sequence = found[-1].sequence
 
     def _settle(self, report: Report) -> None:
+        for line in report.drift:
+            LOG.warning("drift mended: %s", line)
         for key, reason in report.failed.items():
             LOG.warning("%s %s failed: %s", key.kind, key.id, reason)
         self.health.failing.update(report.failed)
         self._retry_delay = min(self._retry_delay * 2, LAST_RETRY) if report.failed else FIRST_RETRY
+        self.health.drift += report.drift
         if report.status:
             self._writing(lambda tx: status.write(tx, report, self._loader.view.routers))
+        self._tell(self.health)
 
     def _run_timers(self) -> float:
         """Call what is due; returns when the next is."""

@@ -159,7 +159,8 @@ def match_addresses(
         if not take(lambda f, ip=ip, s=subnet_id: f["ip_address"] == ip and s in (None, f["subnet_id"])):
             asked.append(dict(wish))
     for wish in by_subnet:
-        if not take(lambda f, s=wish.get("subnet_id"): f["subnet_id"] == s):
+        wanted_in = wish.get("subnet_id")
+        if not take(lambda f, s=wanted_in: f["subnet_id"] == s):
             asked.append(dict(wish))
     return kept, asked
 
