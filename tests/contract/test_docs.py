@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from weft import config
+from weft import config, hooks
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,6 +19,13 @@ def test_every_option_is_documented() -> None:
     text = (ROOT / "docs" / "configuration.md").read_text()
     options = [f.name for _, _, section in config.sections() for f in dataclasses.fields(section)]
     assert [option for option in options if f"| `{option}` |" not in text] == []
+
+
+def test_every_hook_is_documented() -> None:
+    text = (ROOT / "docs" / "hooks.md").read_text()
+    named = [name for name in vars(hooks.Hooks) if not name.startswith("_")]
+    assert named
+    assert [name for name in named if f"\n## {name}\n" not in text] == []
 
 
 def test_generated_pages_are_up_to_date() -> None:
