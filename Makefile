@@ -58,8 +58,7 @@ bench:  ## measure a fresh Weft beside the figures of upstream (options: BENCH="
 	@$(BIN)/python -m benchmarks.api $(BENCH)
 	@$(BIN)/python -m benchmarks.packets
 
-conformance:  ## the public tempest suites against a fresh Weft
-	@scripts/system-packages test
+conformance:  ## all of the public tempest suites against a fresh Weft beside a real Keystone; writes docs/conformance.md
 	@scripts/venv dev
 	@exec $(BIN)/pytest --timeout 7200 tests/conformance --run-conformance
 
@@ -72,6 +71,6 @@ changelog:  ## turn changelog.d/ into a section of CHANGELOG.md (VERSION=x.y.z)
 	$(BIN)/towncrier build --version "$(VERSION)"
 
 clean:  ## remove everything that was built here (not the state of an installation)
-	rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist docs/_build
+	rm -rf .cache .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist docs/_build
 	rm -rf benchmarks/results *.egg-info
 	find weft tests scripts benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,44 @@
+"""`weft serve` beside a real Keystone, and a host on paper for its ports."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.conformance.identity_service import PASSWORD, Keystone
+from tests.conformance.processes import free_port, running, wait_until_answers
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+CONFIGURATION = """\
+[DEFAULT]
+state_path = {folder}
+bind_port = {port}
+host = on-paper
+# The suites try names of ports only where their domain is not the default.
+dns_domain = conformance.example.
+[keystone_authtoken]
+auth_url = {keystone}
+username = neutron
+password = {password}
+"""
+
+
+@contextlib.contextmanager
+def weft(folder: Path, keystone: Keystone) -> Iterator[str]:
+    """URL of a fresh Weft that asks `keystone` who calls, and that its catalogue offers."""
+    port = free_port()
+    file = folder / "weft.conf"
+    file.write_text(CONFIGURATION.format(folder=folder / "state", port=port, keystone=keystone.url, password=PASSWORD))
+    url = f"http://127.0.0.1:{port}"
+    keystone.offer(url)
+    env = {"PYTHONPATH": str(ROOT)}
+    log = folder / "weft.log"
+    with running([sys.executable, "-m", "weft", "serve", "--config", file], log, env) as process:
+        wait_until_answers(url, process, log)
+        host = [sys.executable, "-m", "tests.conformance.paper_host", file]
+        with running(host, folder / "host.log", env):
+            yield url
