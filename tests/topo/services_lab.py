@@ -211,6 +211,7 @@ class Lab:
     def stop_dhclient(self, name: str, version: int = 4) -> None:
         """As a crash: the lease stays in its file and nobody is told."""
         file = self.folder / f"{name}.{version}.pid"
+        wait_until(lambda: file.exists() and file.read_text().strip())  # written after its parent has gone
         subprocess.run(["kill", "-9", file.read_text().strip()], check=True)
         file.unlink()
 

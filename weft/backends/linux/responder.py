@@ -13,6 +13,7 @@ import socket
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from weft.backends.interface import Report
 from weft.backends.linux import dhcp, dhcp6, listeners, metadata, names, netns, ra, services, taps
@@ -21,7 +22,7 @@ from weft.backends.linux.limits import Buckets
 from weft.backends.linux.nameserver import NameServer, Resolver, of_this_machine
 from weft.backends.linux.proxy import Proxy
 from weft.config import Config
-from weft.logical.model import HostView, Key, LogicalPort, LogicalSwitch
+from weft.logical.model import DhcpOptions, HostView, Key, LogicalPort, LogicalSwitch
 
 LOG = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class Responder:
         self._services = services.Services(namespace)
         self._names: Names = {}
         self._snapshot = Snapshot()
-        self._zones: dict[str, tuple[tuple[Name, ...], LogicalSwitch, Zone]] = {}
+        self._zones: dict[str, tuple[list[tuple[Name, ...]], list[tuple[DhcpOptions, ...]], Zone]] = {}
         self._resolvers = of_this_machine() if resolvers is None else tuple(resolvers)
         self._packets: socket.socket | None = None
         self._loop = asyncio.new_event_loop()
@@ -104,7 +105,6 @@ class Responder:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._said: dict[str, tuple[ra.Advertisement, ...]] = {}
         self._listeners: dict[str, tuple[int, listeners.Listeners]] = {}
-        self._applying = threading.Event()
 
     # from any thread
 
@@ -125,9 +125,9 @@ class Responder:
             self.start()
         report = self._services.set(desired, full=scope is None)
         self._snapshot = render(desired, self._names, self._config, self._namespace)
-        if not self._applying.is_set():
-            self._applying.set()
-            self._loop.call_soon_threadsafe(self._apply)
+        deaf = asyncio.run_coroutine_threadsafe(self._apply(), self._loop).result()
+        for place, reason in deaf.items():
+            report.failed.setdefault(_key(place, self._namespace), f"nobody listens in namespace {place}: {reason}")
         return report
 
     def close(self) -> None:
@@ -154,7 +154,7 @@ class Responder:
             tasks = asyncio.all_tasks(self._loop)
             for task in tasks:
                 task.cancel()
-            self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            self._loop.run_until_complete(_end(tasks))
         finally:
             self._loop.remove_reader(self._packets)
 
@@ -176,22 +176,20 @@ class Responder:
 
     def _zone(self, place: str) -> Zone:
         snapshot = self._snapshot
-        network_id = next(iter(snapshot.places.get(place, ())), "")
-        if network_id not in snapshot.names:
-            return Zone(())
-        known, switch = snapshot.names[network_id], snapshot.switches[network_id]
-        cached = self._zones.get(network_id)
-        if cached is None or cached[:2] != (known, switch):
-            cached = (known, switch, Zone(known, [subnet.cidr for subnet in switch.subnets]))
-            self._zones[network_id] = cached
+        networks = [network_id for network_id in snapshot.places.get(place, ()) if network_id in snapshot.switches]
+        known = [snapshot.names.get(network_id, ()) for network_id in networks]
+        subnets = [snapshot.switches[network_id].subnets for network_id in networks]
+        cached = self._zones.get(place)
+        if cached is None or cached[:2] != (known, subnets):
+            zone = Zone(chain.from_iterable(known), [subnet.cidr for subnet in chain.from_iterable(subnets)])
+            cached = self._zones[place] = (known, subnets, zone)
         return cached[2]
 
-    def _apply(self) -> None:
-        """Let timers and listeners follow the snapshot."""
-        self._applying.clear()
+    async def _apply(self) -> dict[str, str]:
+        """Let timers and listeners follow the snapshot. Returns the places where nobody could listen, with the reason."""
         snapshot = self._snapshot
-        for network_id in self._zones.keys() - snapshot.names.keys():
-            del self._zones[network_id]
+        for place in self._zones.keys() - snapshot.places.keys():
+            del self._zones[place]
         for network_id in self._said.keys() | snapshot.said.keys():
             self._advertise(network_id, snapshot.said.get(network_id, ()))
         for place in list(self._listeners):
@@ -199,9 +197,13 @@ class Responder:
             if place not in snapshot.places or _identity(place) != identity:
                 open_here.close()
                 del self._listeners[place]
-        for place in snapshot.places:
-            if place not in self._listeners and (identity := _identity(place)):
-                self._listen(place, identity)
+        deaf = {}
+        for place in snapshot.places.keys() - self._listeners.keys():
+            try:
+                await self._listen(place)
+            except OSError as fault:
+                deaf[place] = fault.strerror or str(fault)
+        return deaf
 
     def _advertise(self, network_id: str, said: tuple[ra.Advertisement, ...]) -> None:
         """Say something new at once and twice more, take back what is no longer so, then keep to the intervals."""
@@ -232,17 +234,19 @@ class Responder:
             if tap.switch.id == network_id:
                 taps.send(self._packets, device, frame)
 
-    def _listen(self, place: str, identity: int) -> None:
+    async def _listen(self, place: str) -> None:
         is_service = place.startswith(names.service_namespace(self._namespace, ""))
-        try:
-            sockets = netns.inside(place, listeners.open_service if is_service else listeners.open_router)
-        except OSError as fault:
-            LOG.warning("cannot listen in namespace %s yet: %s", place, fault)
-            return
-        self._listeners[place] = (
-            identity,
-            listeners.Listeners(place, sockets, self._loop, self._proxy, self._nameserver),
-        )
+        identity = netns.identity(place)
+        sockets = netns.inside(place, listeners.open_service if is_service else listeners.open_router)
+        self._listeners[place] = identity, await listeners.listen(place, sockets, self._proxy, self._nameserver)
+
+
+def _key(place: str, namespace: str) -> Key:
+    """Whose place it is: a switch's or a router's."""
+    service = names.service_namespace(namespace, "")
+    if place.startswith(service):
+        return Key("switch", place.removeprefix(service))
+    return Key("router", place.removeprefix(names.router_prefix(namespace)))
 
 
 def respond(frame: bytes, tap: Tap, config: Config) -> list[bytes]:
@@ -251,6 +255,12 @@ def respond(frame: bytes, tap: Tap, config: Config) -> list[bytes]:
         return ra.answer(frame, tap.port.mac, tap.said)
     answer = (dhcp if frame[12:14] == b"\x08\x00" else dhcp6).answer(frame, tap.port, tap.switch, config.api)
     return [] if answer is None else [answer]
+
+
+async def _end(tasks: Iterable[asyncio.Task[object]]) -> None:
+    """Wait for what was cancelled, and for sockets that close in the loop's next turn."""
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(0)
 
 
 def _identity(place: str) -> int:

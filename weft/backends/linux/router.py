@@ -10,8 +10,9 @@ from weft.backends.linux import names
 from weft.logical.model import Gateway, LogicalRouter, PortForwarding, RouterPort
 
 METADATA_IP = "169.254.169.254"
-METADATA_PORT = 9697
-"""TCP port on which the metadata listener waits inside a router's namespace."""
+METADATA_PORT, DNS_PORT = 9697, 9653
+"""Where the metadata listener and the name server wait inside a router's namespace: for workloads that have no route on
+link to 169.254.169.254, since they ignore option 121."""
 
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "dccp": 33, "ipv6-icmp": 58, "sctp": 132, "udplite": 136}
 WITH_PORTS = frozenset({6, 17, 33, 132, 136})
@@ -238,6 +239,7 @@ def _chains(gateway: str | None, snat_ip: str | None, enable_snat: bool) -> str:
     prerouting = [
         "type nat hook prerouting priority dstnat; policy accept;",
         f"{away}ip daddr {METADATA_IP} tcp dport 80 redirect to :{METADATA_PORT}",
+        f"{away}ip daddr {METADATA_IP} meta l4proto {{ tcp, udp }} th dport 53 redirect to :{DNS_PORT}",
     ]
     postrouting = ["type nat hook postrouting priority srcnat; policy accept;"]
     forward = ["type filter hook forward priority filter; policy accept;", "ct state established,related accept"]
@@ -265,7 +267,8 @@ def _chains(gateway: str | None, snat_ip: str | None, enable_snat: bool) -> str:
                 f'iifname "{gateway}" meta nfproto ipv4 ct status & dnat == 0 drop comment "not by the inner address"',
                 f'oifname "{gateway}" meta nfproto ipv4 ct state invalid drop comment "would leave untranslated"',
             ]
-    unredirected = f"tcp dport {METADATA_PORT} ct status & dnat == 0 drop"
+    ours = f"{{ {DNS_PORT}, {METADATA_PORT} }}"
+    unredirected = f"meta l4proto {{ tcp, udp }} th dport {ours} ct status & dnat == 0 drop"
     chains = {
         "prerouting": prerouting,
         "postrouting": postrouting,

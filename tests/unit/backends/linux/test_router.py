@@ -146,7 +146,10 @@ def rules(state: RouterState, chain: str) -> list[str]:
 
 def test_rules_of_a_router_without_gateway() -> None:
     state = render(replace(FULL, gateway=None))
-    assert rules(state, "prerouting") == ["ip daddr 169.254.169.254 tcp dport 80 redirect to :9697"]
+    assert rules(state, "prerouting") == [
+        "ip daddr 169.254.169.254 tcp dport 80 redirect to :9697",
+        "ip daddr 169.254.169.254 meta l4proto { tcp, udp } th dport 53 redirect to :9653",
+    ]
     assert rules(state, "postrouting") == []
     assert rules(state, "forward") == ["ct state established,related accept"]
     assert not any(state.elements.values()), "nobody outside can come in"
