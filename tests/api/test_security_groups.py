@@ -338,6 +338,16 @@ def test_ports_name_every_group_that_they_may_not_use(api: Any) -> None:
     assert mine not in message
 
 
+def test_default_group_of_a_port_costs_no_look(api: Any) -> None:
+    group, on = default(api)["id"], network(api)
+    cost = []
+    for said in ({}, {"security_groups": [group]}, {"security_groups": []}):
+        with api.statements() as seen:
+            api.make("ports", network_id=on, **said)
+        cost.append(len([one for one in seen if "FROM security_groups" in one]))
+    assert cost == [0, 0, 0]
+
+
 def test_admin_may_put_any_group_on_a_port(api: Any) -> None:
     foreign = api.as_("p2").make(GROUPS)["id"]
     port = api.make("ports", network_id=network(api))

@@ -124,6 +124,7 @@ def _check_group(tx: Transaction, id: str) -> None:
 
     if id not in security_group.glance(tx, [id]):
         raise errors.SecurityGroupNotFound(id=id)
+    tx.hold(security_group.SECURITY_GROUP, id)  # a group that goes meanwhile takes the template along
 
 
 def _all(tx: Transaction) -> Sequence[Row]:

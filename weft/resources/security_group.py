@@ -146,9 +146,13 @@ def ensure_default(tx: Transaction, project_id: str) -> str | None:
     """The id of the project's group `default`, which is made when it is first needed; None for no project."""
     if not project_id:
         return None
-    return tx.once(
-        ("default security group", project_id), lambda: _default_of(tx, project_id) or _make_default(tx, project_id)
-    )
+
+    def find() -> str:
+        id = _default_of(tx, project_id) or _make_default(tx, project_id)
+        tx.once(_usable(project_id, [id]), lambda: None)  # nobody needs to look whether ports may be in it
+        return id
+
+    return tx.once(("default security group", project_id), find)
 
 
 def _make_default(tx: Transaction, project_id: str) -> str:
@@ -198,7 +202,11 @@ def glance(tx: Transaction, ids: Sequence[str]) -> dict[str, Row]:
 def check_usable(tx: Transaction, ids: Sequence[str], project_id: str) -> None:
     """Raise unless ports of the project may be in all these groups: its own, or shared with it; all of one statefulness."""
     if ids:
-        tx.once(("usable security groups", project_id, frozenset(ids)), lambda: _check_usable(tx, ids, project_id))
+        tx.once(_usable(project_id, ids), lambda: _check_usable(tx, ids, project_id))
+
+
+def _usable(project_id: str, ids: Sequence[str]) -> tuple[Any, ...]:
+    return "usable security groups", project_id, frozenset(ids)
 
 
 def _check_usable(tx: Transaction, ids: Sequence[str], project_id: str) -> None:
