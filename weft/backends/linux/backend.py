@@ -103,6 +103,8 @@ class LinuxBackend:
         """Report keys whose links changed by themselves; and all of them when the firewall or namespace was touched."""
         with self._lock:
             self._report = report
+            if self._routers:
+                self._routers.watch(report)
             self._listen()
             if self._routers:
                 self._routers.watch(report)

@@ -15,146 +15,30 @@ no rule knows passes nothing in either direction. A port costs elements only: po
 from __future__ import annotations
 
 import hashlib
-import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from weft.backends.linux import acl, names
-from weft.backends.linux.acl import Network, remote_set
+from weft.backends.linux.acl import remote_set
 from weft.backends.linux.nft import SetType
+from weft.backends.linux.pipeline import (
+    CHAINS,
+    EGRESS,
+    FROM,
+    INGRESS,
+    LARGEST_MARK,
+    LARGEST_ZONE,
+    MACS,
+    MARKS_IN,
+    MARKS_OUT,
+    OUT_BIT,
+    SETS,
+    TO,
+    ZONES,
+)
 from weft.backends.linux.ruleset import Chain, Fragment, Name, Owner, Ruleset
-from weft.logical.model import Acl, Address, AddressPair, AddressSet, HostView, LogicalPort, LogicalRouter, PortGroup
-
-METADATA = {4: "169.254.169.254", 6: "fe80::a9fe:a9fe"}
-
-_OUT_BIT = 1 << 31
-_LARGEST_MARK = _OUT_BIT - 1
-_LARGEST_ZONE = 65535
-
-_SOURCE4, _SOURCE6 = ("ifname", "ether_addr", "ipv4_addr"), ("ifname", "ether_addr", "ipv6_addr")
-_TARGET = ("ifname", "ether_addr", "target")
-
-FROM, TO = Name("bridge", "ports_from"), Name("bridge", "ports_to")
-MARKS_IN, MARKS_OUT = Name("bridge", "marks_in"), Name("bridge", "marks_out")
-MACS = Name("bridge", "macs")
-EGRESS, INGRESS, ZONES = Name("inet", "egress"), Name("inet", "ingress"), Name("inet", "zones")
-
-SETS: Mapping[Name, SetType] = {
-    FROM: SetType(("ifname",), "verdict"),
-    TO: SetType(("ifname",), "verdict"),
-    MARKS_IN: SetType(("ifname",), "mark"),
-    MARKS_OUT: SetType(("ifname",), "mark"),
-    MACS: SetType(("ifname", "ether_addr")),
-    Name("bridge", "v4"): SetType(_SOURCE4),
-    Name("bridge", "v4_nets"): SetType(_SOURCE4, interval=True),
-    Name("bridge", "v6"): SetType(_SOURCE6),
-    Name("bridge", "v6_nets"): SetType(_SOURCE6, interval=True),
-    Name("bridge", "na"): SetType(_TARGET),
-    Name("bridge", "na_nets"): SetType(_TARGET, interval=True),
-    EGRESS: SetType(("mark",), "verdict"),
-    INGRESS: SetType(("mark",), "verdict"),
-    ZONES: SetType(("ifname",), "zone"),
-}
-
-_MACHINE = f'{{ "{names.TAP_PREFIX}*", "{names.SERVICE_PREFIX}*", "{names.VXLAN_PREFIX}*" }}'
-_OURS = f'"{names.BRIDGE_PREFIX}*"'
-
-CHAINS: Mapping[Name, Chain] = {
-    Name("bridge", "prerouting"): Chain(
-        ("iifname vmap @ports_from", f'iifname "{names.TAP_PREFIX}*" drop'),
-        "prerouting priority -300",
-    ),
-    # the host itself is nobody's neighbour, whatever address its bridges might have
-    Name("bridge", "input"): Chain((f"iifname {_MACHINE} drop",), "input priority -300"),
-    Name("bridge", "forward"): Chain(
-        ("oifname vmap @ports_to", f'oifname "{names.TAP_PREFIX}*" drop'),
-        "forward priority -200",
-    ),
-    Name("bridge", "from_secured"): Chain(
-        (
-            "meta mark set iifname map @marks_in",
-            # read from the frame: `meta protocol` would see through a VLAN tag that the inet hooks are not shown
-            "ether type vmap { ip : goto from_ip4, arp : goto from_arp, ip6 : goto from_ip6 }",
-            "drop",
-        )
-    ),
-    Name("bridge", "from_ip4"): Chain(
-        (
-            "iifname . ether saddr . ip saddr @v4 accept",
-            "iifname . ether saddr . ip saddr @v4_nets accept",
-            "ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 iifname . ether saddr @macs accept",
-            "drop",
-        )
-    ),
-    Name("bridge", "from_arp"): Chain(
-        (
-            "iifname . ether saddr != @macs drop",
-            "iifname . arp saddr ether . arp saddr ip @v4 accept",
-            "iifname . arp saddr ether . arp saddr ip @v4_nets accept",
-            "arp saddr ip 0.0.0.0 iifname . arp saddr ether @macs accept",  # RFC 5227 probe
-            "drop",
-        )
-    ),
-    Name("bridge", "from_ip6"): Chain(
-        (
-            "icmpv6 type nd-neighbor-advert goto from_na",
-            "iifname . ether saddr . ip6 saddr @v6 accept",
-            "iifname . ether saddr . ip6 saddr @v6_nets accept",
-            # RFC 4861, 4862, 3810: before a host has an address
-            "ip6 saddr :: icmpv6 type { nd-router-solicit, nd-neighbor-solicit, mld2-listener-report, "
-            "mld-listener-report, mld-listener-done } iifname . ether saddr @macs accept",
-            "drop",
-        )
-    ),
-    Name("bridge", "from_na"): Chain(
-        (
-            "iifname . ether saddr . @th,64,128 @na goto from_na_source",
-            "iifname . ether saddr . @th,64,128 @na_nets goto from_na_source",
-            "drop",
-        )
-    ),
-    Name("bridge", "from_na_source"): Chain(
-        (
-            "iifname . ether saddr . ip6 saddr @v6 accept",
-            "iifname . ether saddr . ip6 saddr @v6_nets accept",
-            "drop",
-        )
-    ),
-    Name("bridge", "to_secured"): Chain(
-        (
-            "ether type != { ip, arp, ip6 } drop",
-            # answers of our own DNS and metadata service; nothing else is on that port
-            f'iifname "{names.SERVICE_PREFIX}*" meta mark set 0 accept',
-            "meta mark set oifname map @marks_out",
-        )
-    ),
-    Name("inet", "zone"): Chain((f"iifname {_OURS} ct zone set iifname map @zones",), "prerouting priority -300"),
-    Name("inet", "from_port"): Chain((f"iifname {_OURS} meta mark vmap @egress",), "prerouting priority -150"),
-    Name("inet", "to_port"): Chain((f"oifname {_OURS} meta mark vmap @ingress",), "forward priority 0"),
-    Name("inet", "always_out"): Chain(
-        (
-            "icmpv6 type { nd-router-advert, nd-redirect } drop",
-            "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, "
-            "mld-listener-report, mld-listener-done, mld2-listener-report } accept",
-            "udp sport 67 udp dport 68 drop",
-            "udp sport 547 udp dport 546 drop",
-            "udp sport 68 udp dport 67 accept",
-            "udp sport 546 udp dport 547 accept",
-            f"ip daddr {METADATA[4]} meta l4proto {{ tcp, udp }} th dport 53 accept",
-            f"ip daddr {METADATA[4]} tcp dport 80 accept",
-            f"ip6 daddr {METADATA[6]} meta l4proto {{ tcp, udp }} th dport 53 accept",
-            f"ip6 daddr {METADATA[6]} tcp dport 80 accept",
-        )
-    ),
-    Name("inet", "always_in"): Chain(
-        (
-            "icmpv6 type { nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert, mld-listener-query } accept",
-            "udp sport 67 udp dport 68 accept",
-            "udp sport 547 udp dport 546 accept",
-        )
-    ),
-}
+from weft.backends.linux.sources import sources, without_overlap
+from weft.logical.model import Acl, AddressSet, HostView, LogicalPort, LogicalRouter, PortGroup
 
 STATIC = Owner("static", "")
 
@@ -197,8 +81,8 @@ class Firewall:
     """
 
     rules: Ruleset = field(default_factory=dict)
-    marks: Numbers = field(default_factory=lambda: Numbers(_LARGEST_MARK))
-    zones: Numbers = field(default_factory=lambda: Numbers(_LARGEST_ZONE))
+    marks: Numbers = field(default_factory=lambda: Numbers(LARGEST_MARK))
+    zones: Numbers = field(default_factory=lambda: Numbers(LARGEST_ZONE))
     policies: dict[str, tuple[str, ...]] = field(default_factory=dict)
     problems: dict[Owner, str] = field(default_factory=dict)
 
@@ -326,9 +210,9 @@ def _secured(port: LogicalPort, mark: int, policy: str) -> Fragment:
     fragment.add(FROM, tap, data="goto from_secured")
     fragment.add(TO, tap, data="goto to_secured")
     fragment.add(MARKS_IN, tap, data=str(mark))
-    fragment.add(MARKS_OUT, tap, data=str(mark | _OUT_BIT))
+    fragment.add(MARKS_OUT, tap, data=str(mark | OUT_BIT))
     fragment.add(EGRESS, str(mark), data=f"goto out-{policy}")
-    fragment.add(INGRESS, str(mark | _OUT_BIT), data=f"goto in-{policy}")
+    fragment.add(INGRESS, str(mark | OUT_BIT), data=f"goto in-{policy}")
     for mac, networks in sources(port):
         fragment.add(MACS, tap, mac)
         for network in networks:
@@ -338,49 +222,6 @@ def _secured(port: LogicalPort, mark: int, policy: str) -> Fragment:
             for name in sets:
                 fragment.add(Name("bridge", name if single else f"{name}_nets"), tap, mac, address)
     return fragment
-
-
-def link_local(mac: str) -> str:
-    """The address that a host derives from its MAC (RFC 4291, appendix A)."""
-    octets = bytearray.fromhex(mac.replace(":", ""))
-    octets[0] ^= 2
-    return str(
-        ipaddress.IPv6Address(bytes.fromhex("fe80000000000000") + bytes(octets[:3]) + b"\xff\xfe" + bytes(octets[3:]))
-    )
-
-
-def sources(port: LogicalPort) -> tuple[tuple[str, tuple[Network, ...]], ...]:
-    """What a port may send from: by MAC, the addresses of either family, none within another."""
-    return _sources(port.mac, port.addresses, port.pairs)
-
-
-@lru_cache(maxsize=8192)  # asked anew in every pass, for every port, and reading addresses is slow
-def _sources(
-    mac: str, addresses: tuple[Address, ...], pairs: tuple[AddressPair, ...]
-) -> tuple[tuple[str, tuple[Network, ...]], ...]:
-    found: dict[str, set[Network]] = {mac: {ipaddress.ip_network(address.ip) for address in addresses}}
-    for pair in pairs:
-        found.setdefault(pair.mac or mac, set()).add(ipaddress.ip_network(pair.ip, strict=False))
-    for own, networks in found.items():
-        networks.add(ipaddress.ip_network(link_local(own)))
-    return tuple((own, tuple(collapsed(networks))) for own, networks in found.items())
-
-
-def collapsed(networks: Iterable[Network]) -> list[Network]:
-    """The same addresses without overlaps: interval sets refuse them. Networks of both families."""
-    networks = list(networks)
-    four = [n for n in networks if isinstance(n, ipaddress.IPv4Network)]
-    six = [n for n in networks if isinstance(n, ipaddress.IPv6Network)]
-    return [*_without_contained(four), *_without_contained(six)]
-
-
-def _without_contained(networks: Sequence[Network]) -> list[Network]:
-    # unlike ipaddress.collapse_addresses this joins no neighbours, so one address coming or going stays one element
-    kept: list[Network] = []
-    for network in sorted(set(networks), key=lambda n: (int(n.network_address), n.prefixlen)):
-        if not kept or int(network.network_address) > int(kept[-1].broadcast_address):
-            kept.append(network)
-    return kept
 
 
 # what ports share: policies (a list of groups), groups, addresses behind remotes
@@ -463,11 +304,3 @@ def _addresses(addresses: AddressSet) -> Fragment:
     for text in without_overlap(addresses.addresses):
         fragment.add(remote_set(addresses.id, 6 if ":" in text else 4), text)
     return fragment
-
-
-def without_overlap(addresses: frozenset[str]) -> Iterable[str]:
-    """The same addresses, none within another; those of a group of ports are thousands, and nearly always single."""
-    if not any("/" in text for text in addresses):
-        return addresses
-    networks = collapsed(ipaddress.ip_network(text, strict=False) for text in addresses)
-    return [str(n.network_address) if n.prefixlen == n.max_prefixlen else str(n) for n in networks]

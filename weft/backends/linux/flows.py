@@ -17,6 +17,8 @@ from weft.backends.linux import acl, firewall, names, netlink
 from weft.backends.linux.acl import Flow, IPAddress, Network
 from weft.backends.linux.firewall import Firewall
 from weft.backends.linux.netlink import Message, attr, be16, nest, unpack
+from weft.backends.linux.pipeline import METADATA
+from weft.backends.linux.sources import sources
 from weft.logical.model import Acl, HostView, Key, LogicalPort
 
 _GET, _DELETE = (1 << 8) | 1, (1 << 8) | 2
@@ -63,7 +65,7 @@ def _addresses(texts: Iterable[str]) -> _Addresses:
 
 
 def _networks(port: LogicalPort) -> list[Network]:
-    return [network for _, networks in firewall.sources(port) for network in networks]
+    return [network for _, networks in sources(port) for network in networks]
 
 
 def _affected(view: HostView, scope: Collection[Key]) -> set[str]:
@@ -188,7 +190,7 @@ def _says_yes(rule: Acl, flow: Flow, is_member: Callable[[str, IPAddress], bool]
 def _always(flow: Flow) -> bool:
     if flow.protocol == 17 and ((flow.a, flow.b) in _DHCP_PORTS or (flow.b, flow.a) in _DHCP_PORTS):
         return True
-    if str(flow.remote) != firewall.METADATA[flow.version]:
+    if str(flow.remote) != METADATA[flow.version]:
         return False
     return flow.direction == "ingress" or (flow.protocol, flow.b) in {(6, 80), (6, 53), (17, 53)}
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from weft.backends.linux import ruleset
-from weft.backends.linux.firewall import ZONES, Firewall
+from weft.backends.linux.firewall import Firewall
 from weft.backends.linux.nft import Nft
+from weft.backends.linux.pipeline import ZONES
 from weft.backends.linux.ruleset import Change, Owner
 
 FAMILIES = ("bridge", "inet")
