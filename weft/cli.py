@@ -176,5 +176,30 @@ def unplug(port: str, state_dir: str, cloud: str) -> None:
     click.echo(f"port {id} is disconnected")
 
 
+@main.command()
+@click.option("--repair", is_flag=True, help="Make the dataplane equal to the database now.")
+@STATE_DIR
+@JSON
+def check(repair: bool, state_dir: str, as_json: bool) -> None:
+    """Examine the installation on this machine and say what to do.
+
+    Exit codes: 0 all is well (warnings included), 1 something is wrong, 2 wrong arguments.
+    """
+    from weft import check as checking
+    from weft import up as installation
+
+    try:
+        config, urls, dataplane = installation.installed(state_dir)
+        mended = checking.repair(config) if repair else None
+    except (installation.UpError, RuntimeError, OSError) as error:
+        _fail("check", error)
+    found = checking.examine(config, checking.Urls(*urls), dataplane)
+    if as_json:
+        click.echo(json.dumps(checking.facts(found, mended)))
+    else:
+        checking.show(found, mended)
+    sys.exit(1 if checking.worst(found) == checking.FAILED else 0)
+
+
 for _command in hooks.every_command():
     main.add_command(_command)

@@ -226,6 +226,11 @@ def _remember(config: Any, options: Options, urls: Urls) -> None:
 
 def remembered(state_dir: str) -> Any:
     """The configuration of the installation in a state folder, as its `weft up` was told. Raises UpError."""
+    return installed(state_dir)[0]
+
+
+def installed(state_dir: str) -> tuple[Any, tuple[str, str], bool]:
+    """(configuration, (URL of the API, URL of Identity), whether with a dataplane) of the installation in a state folder."""
     from weft import config as configuration
 
     folder = Path(state_dir).expanduser().absolute() if state_dir else configuration.Config().state_path
@@ -235,7 +240,7 @@ def remembered(state_dir: str) -> Any:
         raise UpError(f"{folder} holds no installation: start `weft up` first, or name its --state-dir") from None
     except PermissionError:
         raise UpError(f"{folder} may not be read: only who started `weft up` can") from None
-    return read_config(
+    config = read_config(
         configuration,
         Options(
             state_dir=str(folder),
@@ -245,6 +250,7 @@ def remembered(state_dir: str) -> Any:
             external_cidr=facts["external_cidr"],
         ),
     )
+    return config, (facts["network_url"], facts["identity_url"]), bool(facts["dataplane"])
 
 
 @dataclass(frozen=True)

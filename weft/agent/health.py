@@ -17,14 +17,14 @@ def path(state_path: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the dataplane said last. `failing`: what could not be made so, with reasons; `drift`: what was mended."""
+    """What the dataplane said last. `failing`: what could not be made so, with reasons; `drift`: what was mended, and when."""
 
     pid: int
     at: float
     audits: int
     sequence: int
     failing: list[str]
-    drift: list[str]
+    drift: list[tuple[float, str]]
 
     @property
     def running(self) -> bool:

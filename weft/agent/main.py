@@ -13,6 +13,7 @@ from weft.backends.interface import Backend
 from weft.config import Config
 from weft.context import internal
 from weft.reconcile.doorbell import Doorbell
+from weft.reconcile.load import HostLoader
 from weft.reconcile.loop import Reconciler
 from weft.resources import agent as agents
 from weft.store.engine import Store
@@ -102,6 +103,20 @@ def _linux(config: Config) -> Backend:
 def _log_changes(changes: Iterable[str]) -> None:
     for change in changes:
         LOG.warning("drift mended: %s", change)
+
+
+def mend_once(config: Config) -> list[str]:
+    """One full pass while no agent runs: make the dataplane equal to the database; returns what differed or failed."""
+    store = Store(config)
+    backend = make_backend(config)
+    try:
+        loader = HostLoader(config.api.host)
+        store.read(lambda connection: loader.load(Transaction(connection, internal(), Environment(config))))
+        report = backend.set(loader.view, None)
+    finally:
+        backend.close()
+        store.close()
+    return [*report.drift, *(f"still failing: {key.kind} {key.id}: {why}" for key, why in report.failed.items())]
 
 
 def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:

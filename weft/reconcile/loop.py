@@ -27,6 +27,8 @@ T = TypeVar("T")
 FIRST_RETRY, LAST_RETRY = 0.5, 30.0
 """Seconds until what failed is tried again: doubling from the first to the last."""
 PRUNE_EVERY = 3600.0
+MOST_DRIFT = 100
+"""Lines of drift kept for people to read."""
 BATCH = 5000
 """Entries of the change log read at once."""
 
@@ -38,8 +40,8 @@ class Health:
     passes: int = 0
     audits: int = 0
     failing: dict[Key, str] = field(default_factory=dict)
-    drift: list[str] = field(default_factory=list)
-    """What was mended since the last full pass, that one included."""
+    drift: list[tuple[float, str]] = field(default_factory=list)
+    """What was found different from what had been made, and mended: (Unix time, in words), the newest last."""
     sequence: int = 0
     last_pass_seconds: float = 0.0
 
@@ -134,8 +136,8 @@ class Reconciler:
 
     def _begin(self) -> None:
         self._full_pass()
-        drift = self.health.drift
-        LOG.info("dataplane ready: %d ports, %d routers, %d differences found", *self._counts(), len(drift))
+        drift = len(self.health.drift)
+        LOG.info("dataplane ready: %d ports, %d routers, %d differences mended", *self._counts(), drift)
 
     def _counts(self) -> tuple[int, int]:
         return len(self._loader.view.ports), len(self._loader.view.routers)
@@ -148,7 +150,6 @@ class Reconciler:
         self._reading(load)
         report = self._backend.set(self._loader.view, None)
         self.health.audits += 1
-        self.health.drift = []
         self.health.failing = {}
         self._settle(report)
 
@@ -184,7 +185,8 @@ class Reconciler:
             LOG.warning("%s %s failed: %s", key.kind, key.id, reason)
         self.health.failing.update(report.failed)
         self._retry_delay = min(self._retry_delay * 2, LAST_RETRY) if report.failed else FIRST_RETRY
-        self.health.drift += report.drift
+        found = [(time.time(), line) for line in report.drift]
+        self.health.drift = (self.health.drift + found)[-MOST_DRIFT:]
         if report.status:
             self._writing(lambda tx: status.write(tx, report, self._loader.view.routers))
         self._tell(self.health)
