@@ -272,7 +272,7 @@ class NeutronDbObjectDuplicateEntry(Conflict):
 
 
 class RbacPolicyNotFound(NotFound):
-    message = "RBAC policy of type {object_type} with ID {id} not found"
+    message = "RBAC policy of type unknown with ID {id} not found"
 
 
 class RbacPolicyInUse(Conflict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from weft.registry.resource import Resource
 from weft.resources.address_group import ADDRESS_GROUP
+from weft.resources.address_scope import ADDRESS_SCOPE
 from weft.resources.agent import AGENT
 from weft.resources.default_security_group_rule import DEFAULT_SECURITY_GROUP_RULE
 from weft.resources.floatingip import FLOATINGIP
@@ -11,11 +12,13 @@ from weft.resources.floatingip_pool import FLOATINGIP_POOL
 from weft.resources.network import NETWORK
 from weft.resources.port import PORT
 from weft.resources.port_forwarding import PORT_FORWARDING
+from weft.resources.rbac_policy import RBAC_POLICY
 from weft.resources.router import ROUTER
 from weft.resources.security_group import SECURITY_GROUP
 from weft.resources.security_group_rule import SECURITY_GROUP_RULE
 from weft.resources.security_groups_default_statefulness import DEFAULT_STATEFULNESS
 from weft.resources.subnet import SUBNET
+from weft.resources.subnetpool import SUBNETPOOL
 
 RESOURCES: tuple[Resource, ...] = (
     NETWORK,
@@ -31,5 +34,8 @@ RESOURCES: tuple[Resource, ...] = (
     FLOATINGIP,
     PORT_FORWARDING,
     FLOATINGIP_POOL,
+    SUBNETPOOL,
+    ADDRESS_SCOPE,
+    RBAC_POLICY,
 )
 """Everything that the API serves, in the order in which documentation lists it."""

@@ -15,11 +15,7 @@ from sqlalchemy import (
     Integer,
     String,
     Table,
-    and_,
-    delete,
     func,
-    insert,
-    not_,
     select,
 )
 
@@ -30,7 +26,7 @@ from weft.registry import types_network as net
 from weft.registry.attributes import UNSET, Attribute, read_only
 from weft.registry.resource import Resource, Row
 from weft.registry.strategy import Filter, Strategy
-from weft.resources import security_group, segment, standard
+from weft.resources import rbac_policy, security_group, segment, standard
 from weft.store import access
 from weft.store.schema import METADATA, identity, json_array, json_object
 from weft.store.schema import standard as standard_columns
@@ -207,9 +203,9 @@ class NetworkStrategy(Strategy):
         tx.insert(self.resource, row)
         segment.write(tx, row["id"], row["_segments"])
         if row["shared"]:
-            grant(tx, row, access.SHARED)
+            rbac_policy.share(tx, "network", row)
         if row["router:external"]:
-            grant(tx, row, access.EXTERNAL)
+            rbac_policy.share(tx, "network", row, access.EXTERNAL)
 
     def prepare_update(self, tx: Transaction, old: Row, changes: Row, new: Row) -> None:
         _update_provider(tx, old, changes, new)
@@ -246,7 +242,6 @@ class NetworkStrategy(Strategy):
         port.delete_automatic(tx, row["id"])
         subnet.delete_all_of(tx, row["id"])
         segment.remove(tx, row["id"])
-        tx.execute(delete(access.RBAC_ENTRIES).where(access.RBAC_ENTRIES.c.object_id == row["id"]))
         tx.delete(self.resource, row)
 
 
@@ -268,85 +263,27 @@ def _refuse_second_default(tx: Transaction, new: Row) -> None:
         raise errors.DefaultExternalNetworkExists(id=other[0])
 
 
-def grant(tx: Transaction, network: Row, action: str) -> None:
-    """Open the network to everybody by an RBAC policy of its owner."""
-    exists = select(access.RBAC_ENTRIES.c.id).where(
-        access.RBAC_ENTRIES.c.object_id == network["id"],
-        access.RBAC_ENTRIES.c.target_tenant == access.EVERYBODY,
-        access.RBAC_ENTRIES.c.action == action,
-    )
-    if not tx.first(exists):
-        entry = {
-            "id": str(uuid4()),
-            "project_id": network["project_id"],
-            "object_type": "network",
-            "object_id": network["id"],
-            "target_tenant": access.EVERYBODY,
-            "action": action,
-        }
-        tx.execute(insert(access.RBAC_ENTRIES), entry)
-
-
-def _withdraw(tx: Transaction, network: Row, action: str, everybody_only: bool) -> None:
-    entries = access.RBAC_ENTRIES
-    clauses = [entries.c.object_id == network["id"], entries.c.action == action]
-    if everybody_only:
-        clauses.append(entries.c.target_tenant == access.EVERYBODY)
-    tx.execute(delete(entries).where(and_(*clauses)))
-
-
 def _update_shared(tx: Transaction, new: Row) -> None:
     if new["shared"]:
-        grant(tx, new, access.SHARED)
+        rbac_policy.share(tx, "network", new)
         return
-    if used_by_others(tx, new):
+    if rbac_policy.needed(tx, "network", new, access.SHARED):
         raise errors.InvalidSharedSetting(id=new["id"])
-    _withdraw(tx, new, access.SHARED, everybody_only=True)
-
-
-def used_by_others(tx: Transaction, network: Row, losing: str = access.EVERYBODY) -> bool:
-    """Ports or subnets of projects that could use the network only by the RBAC policy for `losing`."""
-    from weft.resources.port import PORTS
-    from weft.resources.subnet import SUBNETS
-
-    entries = access.RBAC_ENTRIES
-    others = select(entries.c.target_tenant).where(
-        entries.c.object_id == network["id"],
-        entries.c.action == access.SHARED,
-        entries.c.target_tenant != losing,
-    )
-    if losing != access.EVERYBODY and tx.first(others.where(entries.c.target_tenant == access.EVERYBODY)):
-        return False
-
-    def foreign(table: Table) -> Any:
-        owner = table.c.project_id
-        clauses = [
-            table.c.network_id == network["id"],
-            owner != network["project_id"],
-            owner != "",
-            owner.not_in(others),
-        ]
-        if losing != access.EVERYBODY:
-            clauses.append(owner == losing)
-        if "device_owner" in table.c:
-            clauses.append(not_(table.c.device_owner.in_(["network:router_gateway", "network:floatingip"])))
-        return select(table.c.id).where(*clauses).limit(1)
-
-    return bool(tx.first(foreign(PORTS)) or tx.first(foreign(SUBNETS)))
+    rbac_policy.withdraw(tx, new)
 
 
 def _update_external(tx: Transaction, new: Row) -> None:
     from weft.resources.port import PORTS
 
     if new["router:external"]:
-        grant(tx, new, access.EXTERNAL)
+        rbac_policy.share(tx, "network", new, access.EXTERNAL)
         return
     gateways = select(PORTS.c.id).where(
         PORTS.c.network_id == new["id"], PORTS.c.device_owner == "network:router_gateway"
     )
     if tx.first(gateways.limit(1)):
         raise errors.ExternalNetworkInUse(id=new["id"])
-    _withdraw(tx, new, access.EXTERNAL, everybody_only=False)
+    rbac_policy.withdraw(tx, new, access.EXTERNAL, everybody_only=False)
 
 
 def _update_provider(tx: Transaction, old: Row, changes: Row, new: Row) -> None:
