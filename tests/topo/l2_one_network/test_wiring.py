@@ -174,6 +174,7 @@ def test_uplinks(prefix: str) -> None:
         report = lab.backend.set(lab.view, None)
         found = lab.links(lambda links: links.dump())
         assert (found["up0"].master, found["up0"].up) == (names.bridge(uid("flat")), True)
+        assert found["up0"].isolated
         assert report.failed.pop(Key("switch", uid("gone"))) == f"interface up1 is not in namespace {lab.host}"
         if "up0.5" in found:
             assert (found["up0.5"].master, found["up0.5"].vlan) == (names.bridge(uid("tagged")), 5)
@@ -189,4 +190,5 @@ def test_vxlan_only_with_a_tunnel_address(prefix: str) -> None:
             lab.full()
             vxlan = lab.links(lambda links: links.dump()).get("vx7")
             assert (vxlan and (vxlan.vni, vxlan.local, vxlan.master)) == expected
+            assert vxlan is None or vxlan.isolated
             assert lab.full().drift == []

@@ -27,6 +27,7 @@ _NEWADDR, _DELADDR, _GETADDR = 20, 21, 22
 _NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 5, 10, 18
 _IFLA_NET_NS_FD, _IFLA_EXT_MASK, _IFLA_CARRIER = 28, 29, 33
+_ISOLATED = 33  # IFLA_BRPORT_ISOLATED
 _SKIP_STATISTICS = 1 << 3
 _UP = 1
 _LINK = struct.Struct("=BxHiII")  # family, type, index, flags, which flags
@@ -49,7 +50,8 @@ class Link:
     veth's other end with `peer_mac`, only used to create it; `vni`, `local` and `vlan`, `parent` of a vxlan or vlan device.
 
     As read: everything the kernel said, `master` "" when it has none. `settings` of a bridge: whether it is as we
-    configure bridges (no STP, no multicast snooping, netfilter sees its frames).
+    configure bridges (no STP, no multicast snooping, netfilter sees its frames). `isolated` of a bridge port: it exchanges
+    no frames with other isolated ones.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Link:
     local: str = ""
     vlan: int = 0
     parent: str = ""
+    isolated: bool | None = None
     settings: bool = True
     carrier: bool | None = field(default=None, compare=False)
     index: int = field(default=0, compare=False)
@@ -143,6 +146,7 @@ def diff(actual: Mapping[str, Link], wanted: Iterable[Link]) -> list[Change]:
             up=want.up if want.up not in (None, have.up) else None,
             mac=want.mac if want.mac not in ("", have.mac) else "",
             master=want.master if want.master not in (None, have.master) else None,
+            isolated=want.isolated if want.isolated not in (None, have.isolated) else None,
         )
         if change != Link(want.name):
             changes.append(Modify(change))
@@ -231,6 +235,8 @@ class Links:
                 failed[link.name] = f"its bridge {link.master} is not there"
                 continue
             messages.append((link.name, Message(_NEWLINK, _modification(link, indexes))))
+        # only once it is a port of the bridge: the kernel asks the master that it had when the message began
+        messages += [(link.name, Message(_NEWLINK, _isolation(link))) for link in links if link.isolated is not None]
         self._batch(messages, failed)
 
     def _batch(self, messages: Sequence[tuple[str, Message]], failed: dict[str, str], harmless: int = 0) -> None:
@@ -329,6 +335,7 @@ def _parse(body: bytes) -> tuple[Link, int, int]:
     info = netlink.unpack(values.get(_IFLA_LINKINFO, b""))
     kind = netlink.cstring(info.get(1, b""))
     data = netlink.unpack(info.get(2, b"")) if kind in ("bridge", "vxlan", "vlan") else {}
+    slave = netlink.unpack(info.get(5, b""))
     local = data.get(4, b"") or data.get(17, b"") if kind == "vxlan" else b""
     link = Link(
         name=netlink.cstring(values[_IFLA_IFNAME]),
@@ -340,6 +347,7 @@ def _parse(body: bytes) -> tuple[Link, int, int]:
         vni=_number(data, 1) if kind == "vxlan" else 0,
         local=str(ipaddress.ip_address(local)) if local else "",
         vlan=_number(data, 1) if kind == "vlan" else 0,
+        isolated=bool(_number(slave, _ISOLATED)),
         settings=kind != "bridge" or all(_number(data, number) == value for number, _, value in _BRIDGE),
         carrier=bool(_number(values, _IFLA_CARRIER)),
         index=index,
@@ -403,6 +411,11 @@ def _modification(link: Link, indexes: Mapping[str, int]) -> bytes:
     if link.master is not None:
         body += u32(_IFLA_MASTER, indexes[link.master] if link.master else 0)
     return body + _mac(link.mac)
+
+
+def _isolation(link: Link) -> bytes:
+    head = _LINK.pack(0, 0, 0, 0, 0) + text(_IFLA_IFNAME, link.name)
+    return head + nest(_IFLA_LINKINFO, text(4, "bridge"), nest(5, u8(_ISOLATED, bool(link.isolated))))
 
 
 def _address_body(address: Address, index: int) -> bytes:

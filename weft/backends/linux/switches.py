@@ -30,7 +30,10 @@ class Switch:
 
 
 def render(switch: LogicalSwitch, config: Linux) -> Switch:
-    """The bridge and uplinks of a network. A network that is administratively down has a bridge that is down."""
+    """The bridge and uplinks of a network. A network that is administratively down has a bridge that is down.
+
+    What leads to other hosts is isolated, as service ports are: their addresses are equal on all hosts and must not meet.
+    """
     bridge = Link(names.bridge(switch.id), kind="bridge", mtu=switch.mtu, up=switch.enabled)
     uplinks: list[Link] = []
     problems = []
@@ -45,19 +48,19 @@ def _segment(segment: Segment, bridge: str, mtu: int, config: Linux) -> tuple[li
     if segment.network_type == "vxlan" and config.tunnel_address and segment.segmentation_id:
         name = names.vxlan(segment.segmentation_id)
         vni, local = segment.segmentation_id, config.tunnel_address
-        return [Link(name, kind="vxlan", vni=vni, local=local, mtu=mtu, up=True, master=bridge)], ""
+        return [Link(name, kind="vxlan", vni=vni, local=local, mtu=mtu, up=True, master=bridge, isolated=True)], ""
     if segment.network_type not in ("flat", "vlan"):
         return [], ""
     interface, problem = uplink(segment.physical_network or "", config.bridge_mappings)
     if problem or not interface:
         return [], problem
     if segment.network_type == "flat":
-        return [Link(interface, up=True, master=bridge)], ""
+        return [Link(interface, up=True, master=bridge, isolated=True)], ""
     name = f"{interface}.{segment.segmentation_id}"
     if len(name) > _LONGEST_NAME:
         return [], f"the name {name} of the VLAN device would be longer than {_LONGEST_NAME} characters"
     tag = segment.segmentation_id or 0
-    return [Link(name, kind="vlan", vlan=tag, parent=interface, mtu=mtu, up=True, master=bridge)], ""
+    return [Link(name, kind="vlan", vlan=tag, parent=interface, mtu=mtu, up=True, master=bridge, isolated=True)], ""
 
 
 def uplink(physical_network: str, mappings: Mapping[str, str]) -> tuple[str, str]:

@@ -22,11 +22,22 @@ BRIDGE = Link("brqnet-0000000", kind="bridge", mtu=1450, up=True)
     [
         (Segment("local"), (), ""),
         (Segment("flat", "external"), (), ""),
-        (Segment("flat", "one"), (Link("eth1", up=True, master="brqnet-0000000"),), ""),
+        (Segment("flat", "one"), (Link("eth1", up=True, master="brqnet-0000000", isolated=True),), ""),
         (Segment("flat", "two"), (), "no bridge mapping for physical network two on this host"),
         (
             Segment("vlan", "one", 7),
-            (Link("eth1.7", kind="vlan", vlan=7, parent="eth1", mtu=1450, up=True, master="brqnet-0000000"),),
+            (
+                Link(
+                    "eth1.7",
+                    kind="vlan",
+                    vlan=7,
+                    parent="eth1",
+                    mtu=1450,
+                    up=True,
+                    master="brqnet-0000000",
+                    isolated=True,
+                ),
+            ),
             "",
         ),
         (
@@ -36,7 +47,18 @@ BRIDGE = Link("brqnet-0000000", kind="bridge", mtu=1450, up=True)
         ),
         (
             Segment("vxlan", None, 99),
-            (Link("vx99", kind="vxlan", vni=99, local="192.0.2.1", mtu=1450, up=True, master="brqnet-0000000"),),
+            (
+                Link(
+                    "vx99",
+                    kind="vxlan",
+                    vni=99,
+                    local="192.0.2.1",
+                    mtu=1450,
+                    up=True,
+                    master="brqnet-0000000",
+                    isolated=True,
+                ),
+            ),
             "",
         ),
         (Segment("geneve", None, 99), (), ""),
