@@ -20,6 +20,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 WEFT = Path(sys.executable).with_name("weft")
+LIMITED = ("network", "subnet", "port", "router", "floatingip", "security_group", "security_group_rule")
 
 Row = dict[str, Any]
 
