@@ -27,6 +27,10 @@ SYSCTLS: Mapping[str, int] = {
     # hairpin traffic leaves where it came in; a redirect would tell the workload to go round the translation
     "net/ipv4/conf/all/send_redirects": 0,
     "net/ipv4/conf/default/send_redirects": 0,
+    # and a workload does not tell the router where to send things
+    "net/ipv4/conf/all/accept_redirects": 0,
+    "net/ipv6/conf/all/accept_redirects": 0,
+    "net/ipv6/conf/default/accept_redirects": 0,
     "net/ipv4/fib_multipath_hash_policy": 1,
     "net/ipv6/conf/all/forwarding": 1,
     "net/ipv6/conf/default/forwarding": 1,
@@ -118,7 +122,7 @@ def render(router: LogicalRouter, host_namespace: str) -> RouterState:
         chains=_chains(gateway.name if gateway else None, translation.snat_ip, snat),
         elements=_elements(translation),
         translation=translation,
-        problems=problems,
+        problems=(*problems, *_unknown_protocols(router)),
     )
 
 
@@ -129,7 +133,7 @@ def _translation(router: LogicalRouter) -> Translation:
     nats = sorted((n for n in router.nats if ":" not in n.external_ip), key=lambda n: n.external_ip)
     forwardings: dict[str, tuple[PortForwarding, ...]] = {}
     for forwarding in sorted(router.forwardings, key=lambda f: f.id):
-        if ":" not in forwarding.external_ip:
+        if ":" not in forwarding.external_ip and protocol_number(forwarding) is not None:
             forwardings[forwarding.external_ip] = (*forwardings.get(forwarding.external_ip, ()), forwarding)
     return Translation(
         snat_ip=first,
@@ -173,10 +177,7 @@ def _routes(
     connected = {str(net) for _, net in nets}
     routes: dict[str, frozenset[Hop]] = {}
     if gateway is not None and router.gateway is not None and gateway.up:
-        for nexthop in reversed(router.gateway.nexthops):  # the first wins: it goes with the SNAT address
-            via = ip_address(nexthop)
-            onlink = not via.is_link_local and not any(via in net for leg, net in nets if leg is gateway)
-            routes["0.0.0.0/0" if via.version == 4 else "::/0"] = frozenset({Hop(str(via), gateway.name, onlink)})
+        routes = _default_routes(router.gateway.nexthops, gateway)
     extra: dict[str, set[Hop]] = {}
     problems = []
     for route in router.routes:
@@ -191,9 +192,31 @@ def _routes(
     return routes, tuple(problems)
 
 
-def protocol_number(forwarding: PortForwarding) -> int:
-    """The IANA number of what is forwarded; the API has names and numbers."""
-    return PROTOCOLS[forwarding.protocol] if forwarding.protocol in PROTOCOLS else int(forwarding.protocol)
+def _unknown_protocols(router: LogicalRouter) -> Iterable[str]:
+    for forwarding in router.forwardings:
+        if protocol_number(forwarding) is None:
+            yield f"port forwarding {forwarding.id}: protocol {forwarding.protocol} is not known here"
+
+
+def _default_routes(nexthops: Iterable[str], gateway: Leg) -> dict[str, frozenset[Hop]]:
+    """One for each IP version. Of several next hops the one in the subnet of the first address, which is also the SNAT
+    address: another might refuse packets from there."""
+    nets = [ip_interface(text).network for text in gateway.addresses]
+    routes = {}
+    for destination, version in (("0.0.0.0/0", 4), ("::/0", 6)):
+        ways = [via for via in map(ip_address, nexthops) if via.version == version]
+        if ways:
+            via = next((via for net in nets for via in ways if via in net), ways[0])
+            onlink = not via.is_link_local and not any(via in net for net in nets)
+            routes[destination] = frozenset({Hop(str(via), gateway.name, onlink)})
+    return routes
+
+
+def protocol_number(forwarding: PortForwarding) -> int | None:
+    """The IANA number of what is forwarded; the API has names and numbers. None for a name that we don't know."""
+    if forwarding.protocol.isdecimal():
+        return int(forwarding.protocol)
+    return PROTOCOLS.get(forwarding.protocol)
 
 
 def _elements(translation: Translation) -> dict[str, dict[str, str]]:
@@ -234,50 +257,56 @@ MAPS: Mapping[str, str] = {
 
 
 def _chains(gateway: str | None, snat_ip: str | None, enable_snat: bool) -> str:
-    maps = [f"map {name} {{ {kind}; }}" for name, kind in MAPS.items()]
-    away = f'iifname != "{gateway}" ' if gateway else ""
-    prerouting = [
-        "type nat hook prerouting priority dstnat; policy accept;",
-        f"{away}ip daddr {METADATA_IP} tcp dport 80 redirect to :{METADATA_PORT}",
-        f"{away}ip daddr {METADATA_IP} meta l4proto {{ tcp, udp }} th dport 53 redirect to :{DNS_PORT}",
-    ]
-    postrouting = ["type nat hook postrouting priority srcnat; policy accept;"]
-    forward = ["type filter hook forward priority filter; policy accept;", "ct state established,related accept"]
-    if gateway and snat_ip:
-        ports = f"meta l4proto {{ {', '.join(str(p) for p in sorted(WITH_PORTS))} }}"
-        prerouting += [
-            f"{ports} dnat ip to ip daddr . meta l4proto . th dport map @forward_port",
-            f"{ports} dnat ip to ip daddr . meta l4proto . th dport map @forward_many",
-            f"{ports} dnat ip to ip daddr . meta l4proto . th dport map @forward_same",
-            "dnat ip to ip daddr . meta l4proto map @forward_protocol",
-            "dnat ip to ip daddr map @floating_in",
-        ]
-        postrouting += [
-            "meta nfproto != ipv4 accept",
-            f'iifname "{gateway}" accept comment "a client outside keeps its address"',
-            f'oifname != "{gateway}" ct status & dnat == 0 accept comment "east-west"',
-            # from here on: to the outside, or from a workload to a floating address of this same router, where the
-            # answer must come back through the router even between neighbours
-            "snat ip to ip saddr map @floating_out",
-            (f"snat ip to {snat_ip}" if enable_snat else f'oifname != "{gateway}" snat ip to {snat_ip}')
-            + " fully-random",
-        ]
-        if enable_snat:
-            forward += [
-                f'iifname "{gateway}" meta nfproto ipv4 ct status & dnat == 0 drop comment "not by the inner address"',
-                f'oifname "{gateway}" meta nfproto ipv4 ct state invalid drop comment "would leave untranslated"',
-            ]
+    """The table's maps, empty, and chains. `snat_ip` None: nothing of IPv4 is translated."""
+    lines = [f"map {name} {{ {kind}; }}" for name, kind in MAPS.items()]
     ours = f"{{ {DNS_PORT}, {METADATA_PORT} }}"
-    unredirected = f"meta l4proto {{ tcp, udp }} th dport {ours} ct status & dnat == 0 drop"
+    outside = gateway if snat_ip else None
     chains = {
-        "prerouting": prerouting,
-        "postrouting": postrouting,
-        "forward": forward,
-        "input": ["type filter hook input priority filter; policy accept;", unredirected],
+        "prerouting": ["type nat hook prerouting priority dstnat; policy accept;", *_prerouting(gateway, outside)],
+        "postrouting": [
+            "type nat hook postrouting priority srcnat; policy accept;",
+            *(_postrouting(outside, snat_ip or "", enable_snat) if outside else ()),
+        ],
+        "forward": [
+            "type filter hook forward priority filter; policy accept;",
+            "ct state established,related accept",
+            *(_refused(outside) if outside and enable_snat else ()),
+        ],
+        "input": [
+            "type filter hook input priority filter; policy accept;",
+            f"meta l4proto {{ tcp, udp }} th dport {ours} ct status & dnat == 0 drop",
+        ],
     }
     for name, rules in chains.items():
-        maps += [f"chain {name} {{", *(f"  {rule}" for rule in rules), "}"]
-    return "\n".join(maps)
+        lines += [f"chain {name} {{", *(f"  {rule}" for rule in rules), "}"]
+    return "\n".join(lines)
+
+
+def _prerouting(gateway: str | None, outside: str | None) -> Iterable[str]:
+    away = f'iifname != "{gateway}" ' if gateway else ""
+    yield f"{away}ip daddr {METADATA_IP} tcp dport 80 redirect to :{METADATA_PORT}"
+    yield f"{away}ip daddr {METADATA_IP} meta l4proto {{ tcp, udp }} th dport 53 redirect to :{DNS_PORT}"
+    if outside:
+        ports = f"meta l4proto {{ {', '.join(str(p) for p in sorted(WITH_PORTS))} }}"
+        for name in ("forward_port", "forward_many", "forward_same"):
+            yield f"{ports} dnat ip to ip daddr . meta l4proto . th dport map @{name}"
+        yield "dnat ip to ip daddr . meta l4proto map @forward_protocol"
+        yield "dnat ip to ip daddr map @floating_in"
+
+
+def _postrouting(outside: str, snat_ip: str, enable_snat: bool) -> Iterable[str]:
+    yield "meta nfproto != ipv4 accept"
+    yield f'iifname "{outside}" accept comment "a client outside keeps its address"'
+    yield f'oifname != "{outside}" ct status & dnat == 0 accept comment "east-west"'
+    # from here on: to the outside, or from a workload to a floating address of this same router, where the answer must
+    # come back through the router even between neighbours
+    yield "snat ip to ip saddr map @floating_out"
+    yield ("" if enable_snat else f'oifname != "{outside}" ') + f"snat ip to {snat_ip} fully-random"
+
+
+def _refused(outside: str) -> Iterable[str]:
+    yield f'iifname "{outside}" meta nfproto ipv4 ct status & dnat == 0 drop comment "not by the inner address"'
+    yield f'oifname "{outside}" meta nfproto ipv4 ct state invalid drop comment "would leave untranslated"'
 
 
 def table(state: RouterState) -> str:

@@ -101,6 +101,7 @@ def test_routes() -> None:
     ("nexthops", "wanted"),
     [
         (("203.0.113.1", "192.0.2.1"), {"0.0.0.0/0": Hop("203.0.113.1", "qg-eeeeeeee-11")}),
+        (("192.0.2.1", "203.0.113.1"), {"0.0.0.0/0": Hop("203.0.113.1", "qg-eeeeeeee-11")}),
         (("192.0.2.1",), {"0.0.0.0/0": Hop("192.0.2.1", "qg-eeeeeeee-11", onlink=True)}),
         (("2001:db8:f::1",), {"::/0": Hop("2001:db8:f::1", "qg-eeeeeeee-11", onlink=True)}),
         (("fe80::1",), {"::/0": Hop("fe80::1", "qg-eeeeeeee-11")}),
@@ -207,6 +208,13 @@ def test_forwarding_elements(
     one = PortForwarding("f", protocol, "1.1.1.1", outside, "10.0.0.1", inside)
     elements = render(replace(FULL, nats=(), forwardings=(one,))).elements
     assert {name: pairs for name, pairs in elements.items() if pairs} == wanted
+
+
+def test_forwarding_of_an_unknown_protocol_is_a_problem_of_its_own() -> None:
+    bad = PortForwarding("bad", "quic", "203.0.113.120", (1, 1), "10.0.0.1", (1, 1))
+    state = render(replace(FULL, forwardings=(bad, *FULL.forwardings)))
+    assert state.problems == ("port forwarding bad: protocol quic is not known here",)
+    assert state.elements == render(FULL).elements
 
 
 def test_table_is_one_replacement() -> None:
