@@ -58,3 +58,15 @@ def wait_until_answers(url: str, process: subprocess.Popen[bytes], log: Path) ->
             alive = process.poll() is None
             assert alive and time.monotonic() < deadline, log.read_text(errors="replace")[-3000:]
             time.sleep(0.1)
+
+
+def wait_until_says(beginning: str, process: subprocess.Popen[bytes], log: Path) -> str:
+    """The first line of `log` that begins so; fails with the end of `log` when the process ends first."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        text = log.read_text(errors="replace") if log.exists() else ""
+        found = next((line for line in text.splitlines(True) if line.startswith(beginning) and line.endswith("\n")), "")
+        if found:
+            return found
+        assert process.poll() is None and time.monotonic() < deadline, text[-3000:]
+        time.sleep(0.1)

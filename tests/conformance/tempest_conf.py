@@ -31,7 +31,7 @@ def write(path: Path, keystone: Keystone, network_url: str) -> None:
     admin = _Admin(keystone, f"{network_url}/v2.0")
     extensions = sorted(one["alias"] for one in admin("GET", "/extensions")["extensions"])
     external = _external_network(admin, extensions)
-    if "default-subnetpools" in extensions:
+    if {"subnet_allocation", "default-subnetpools"} <= set(extensions):
         for version, prefix, length in POOLS:
             pool = {"name": f"default-v{version}", "prefixes": [prefix], "default_prefixlen": length}
             admin("POST", "/subnetpools", {"subnetpool": {**pool, "is_default": True, "shared": True}})
