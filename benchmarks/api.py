@@ -65,19 +65,11 @@ def read_login(clouds: Path, cloud: str) -> Login:
 def weft_up() -> Iterator[Row]:
     """A Weft without dataplane, in a state folder of its own and on free ports; what it says when it is ready."""
     with tempfile.TemporaryDirectory(prefix="weft-bench-") as state:
-        log = Path(state) / "bench.log"
-        command = [
-            str(WEFT),
-            "up",
-            "--no-dataplane",
-            "--state-dir",
-            state,
-            "--port",
-            "0",
-            "--identity-port",
-            "0",
-            "--json",
-        ]
+        log, file = Path(state) / "bench.log", Path(state) / "bench.conf"
+        # counted and checked as always, but out of the way
+        file.write_text("[quotas]\n" + "".join(f"quota_{kind} = 1000000\n" for kind in LIMITED))
+        command = [str(WEFT), "up", "--no-dataplane", "--state-dir", state, "--config", str(file)]
+        command += ["--port", "0", "--identity-port", "0", "--json"]
         with log.open("wb") as errors:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
         try:
