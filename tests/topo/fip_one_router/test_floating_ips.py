@@ -170,7 +170,7 @@ def test_its_address_is_of_another_subnet_than_the_gateways(lab: Lab, hosts: dic
 
 def test_one_more_of_many_is_one_more_element(lab: Lab, hosts: dict[str, str]) -> None:
     """The rules are not replaced (their handles stay), do not grow, and nothing else's connections end."""
-    many = [floating(f"100.64.{n >> 8}.{n & 255}", f"10.0.{64 + (n >> 8)}.{n & 255}") for n in range(2000)]
+    many = [floating(f"100.64.{n >> 8}.{n & 255}", f"10.0.{64 + (n >> 8)}.{n & 255}") for n in range(10_000)]
     lab.set(edge(*many))
     name = lab.namespace("r")
     before = lab.sh(name, "nft -a list chains; nft -a list chain inet weft prerouting")
@@ -181,4 +181,4 @@ def test_one_more_of_many_is_one_more_element(lab: Lab, hosts: dict[str, str]) -
     lab.set(edge(*many[1:], FIRST))
     assert lab.sh(name, "nft -a list chain inet weft prerouting") in before
     assert "100.64.0.0 " not in lab.sh(name, "nft list table inet weft; ip addr")
-    assert lab.sh(name, "ip -o addr show to 100.64.0.0/16").count("\n") == 1999
+    assert lab.sh(name, "ip -o addr show to 100.64.0.0/16").count("\n") == 9999
