@@ -105,6 +105,12 @@ def test_a_port_of_nobody_holds_the_address(site: Site) -> None:
     assert (port["device_owner"], port["project_id"], port["status"]) == ("network:floatingip", "", "N/A")
     assert [one["ip_address"] for one in port["fixed_ips"]] == [fip["floating_ip_address"]]
     assert site.api.fault(site.api.admin.delete(f"ports/{port['id']}")) == (409, "ServicePortInUse")
+    answer = site.api.admin.put(f"ports/{port['id']}", {"port": {"fixed_ips": [{"ip_address": "203.0.113.250"}]}})
+    assert site.api.fault(answer) == (400, "BadRequest")
+    assert site.api.fault(site.api.admin.put(f"ports/{port['id']}", {"port": {"device_owner": ""}})) == (
+        409,
+        "PortInUse",
+    )
     assert site.api.delete(f"floatingips/{fip['id']}")[0] == 204
     assert site.api.admin.list("ports", f"device_id={fip['id']}") == []
 
@@ -361,7 +367,12 @@ def test_deleting_the_port_lets_go_of_it(site: Site) -> None:
     fip = site.fip(port_id=port["id"])
     assert site.api.delete(f"ports/{port['id']}")[0] == 204
     found = site.api.show("floatingips", fip["id"])
-    assert [found[name] for name in ("port_id", "router_id", "fixed_ip_address", "status")] == [None, None, None, "DOWN"]
+    assert [found[name] for name in ("port_id", "router_id", "fixed_ip_address", "status")] == [
+        None,
+        None,
+        None,
+        "DOWN",
+    ]
     assert found["revision_number"] == 1
 
 

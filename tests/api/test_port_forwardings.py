@@ -34,7 +34,11 @@ def path(fip: Row, id: str = "") -> str:
 
 def values(port: Row, **more: Any) -> Row:
     """SSH to the port, unless told."""
-    base = {"internal_port_id": port["id"], "internal_ip_address": port["fixed_ips"][0]["ip_address"], "protocol": "tcp"}
+    base = {
+        "internal_port_id": port["id"],
+        "internal_ip_address": port["fixed_ips"][0]["ip_address"],
+        "protocol": "tcp",
+    }
     if not any("_port" in name for name in more):
         base.update(external_port=2222, internal_port=22)
     return {**base, **more}
@@ -192,6 +196,18 @@ def test_a_port_with_a_floating_ip_is_not_forwarded_to(site: Site, fip: Row, por
     assert site.api.fault(ask(site, fip, port)) == (409, "PortHasBindingFloatingIP")
 
 
+def test_a_forwarded_port_may_get_a_floating_ip_unless_its_router_is_distributed(
+    site: Site, fip: Row, port: Row
+) -> None:
+    made(site, fip, port)
+    other = site.fip()
+    assert change(site.api, other, port_id=port["id"])[0] == 200
+    assert change(site.api, other, port_id=None)[0] == 200
+    for values in ({"admin_state_up": False}, {"distributed": True}):
+        assert site.api.admin.put(f"routers/{site.router['id']}", {"router": values})[0] == 200
+    assert site.api.fault(change(site.api, other, port_id=port["id"])) == (400, "PortHasPortForwarding")
+
+
 def test_forwardings_hold_the_way_they_take(site: Site, fip: Row, port: Row) -> None:
     one = made(site, fip, port)
     router = f"routers/{site.router['id']}"
@@ -251,7 +267,11 @@ def test_a_forwarding_changes(site: Site, fip: Row, port: Row) -> None:
     found = put(external_port_range="3000:3001", internal_port_range="30:31")
     assert (found["external_port"], found["internal_port"]) == (None, None)
     found = put(internal_port_id=other["id"], internal_ip_address=other["fixed_ips"][0]["ip_address"], protocol="udp")
-    assert (found["internal_port_id"], found["protocol"], found["external_port_range"]) == (other["id"], "udp", "3000:3001")
+    assert (found["internal_port_id"], found["protocol"], found["external_port_range"]) == (
+        other["id"],
+        "udp",
+        "3000:3001",
+    )
 
 
 def test_changes_are_held_to_the_same_rules(site: Site, fip: Row, port: Row) -> None:

@@ -428,7 +428,13 @@ def test_a_list_costs_the_same_however_long(api: Api) -> None:
 def _insert(tx: Any, project: str, network_id: str) -> None:
     from weft.resources.router import ROUTER
 
-    values = {"project_id": project, "name": "", "admin_state_up": True, "description": "", "availability_zone_hints": []}
+    values = {
+        "project_id": project,
+        "name": "",
+        "admin_state_up": True,
+        "description": "",
+        "availability_zone_hints": [],
+    }
     ROUTER.strategy.create(tx, {**values, "external_gateway_info": {"network_id": network_id}})
 
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.api.conftest import Api, Answer
+from tests.api.conftest import Answer, Api
 from weft.registry.resource import Row
 
 OWNER = "network:router_interface"
@@ -152,7 +152,9 @@ def test_overlapping_subnets_are_refused(api: Api, router: Row) -> None:
 
 def test_a_subnet_that_overlaps_with_the_gateways_is_refused(api: Api, router: Row) -> None:
     outside(api, router)
-    assert "overlaps with cidr 203.0.113.0/24" in refused(add(api, router, subnet_id=internal(api, "203.0.112.0/20")["id"]))
+    assert "overlaps with cidr 203.0.113.0/24" in refused(
+        add(api, router, subnet_id=internal(api, "203.0.112.0/20")["id"])
+    )
 
 
 def test_the_gateways_subnet_is_no_interface(api: Api, router: Row) -> None:
@@ -182,7 +184,8 @@ def test_ipv6_subnets_of_a_network_share_a_port(api: Api, router: Row) -> None:
 def test_a_prefix_goes_and_the_port_stays_until_the_last(api: Api, router: Row) -> None:
     net = api.make("networks")
     six = [internal(api, f"2001:db8:{n}::/64", net, ipv6_ra_mode="slaac", ipv6_address_mode="slaac") for n in (1, 2)]
-    port_id = [added(api, router, subnet_id=one["id"])["port_id"] for one in six][0]
+    port_id = added(api, router, subnet_id=six[0]["id"])["port_id"]
+    added(api, router, subnet_id=six[1]["id"])
     status, body = remove(api, router, subnet_id=six[0]["id"])
     assert (status, body["port_id"], body["subnet_ids"]) == (200, port_id, [six[0]["id"]])
     assert [fixed["subnet_id"] for fixed in api.show("ports", port_id)["fixed_ips"]] == [six[1]["id"]]
@@ -292,11 +295,21 @@ def test_an_interface_keeps_its_ipv4_address_against_the_port_api(api: Api, rout
     assert api.show("ports", port_id)["fixed_ips"][0]["ip_address"] == "10.0.0.1"
 
 
+@pytest.mark.parametrize("change", [{"device_id": ""}, {"device_owner": ""}])
+def test_an_interface_stays_its_routers(api: Api, router: Row, change: Row) -> None:
+    port_id = added(api, router, subnet_id=internal(api)["id"])["port_id"]
+    assert api.fault(api.admin.put(f"ports/{port_id}", {"port": change})) == (409, "PortInUse")
+    port = api.show("ports", port_id)
+    assert (port["device_id"], port["device_owner"]) == (router["id"], OWNER)
+
+
 def test_a_port_that_only_claims_to_be_an_interface_is_none(api: Api, router: Row) -> None:
     net = internal(api)["network_id"]
     port = api.make("ports", network_id=net, device_id=router["id"], device_owner=OWNER)
     answer = remove(api, router, port_id=port["id"])
     assert api.fault(answer) == (404, "RouterInterfaceNotFound")
+    assert api.delete(f"routers/{router['id']}")[0] == 204
+    assert api.put(f"ports/{port['id']}", {"port": {"device_owner": "", "device_id": ""}})[0] == 200
 
 
 # Removal.

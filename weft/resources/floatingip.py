@@ -188,15 +188,26 @@ def _lead_to(tx: Transaction, row: Row, port_id: str, fixed: str | None) -> None
         raise errors.ExternalGatewayForFloatingIPNotFound(
             subnet_id=one["subnet_id"], external_network_id=row["floating_network_id"], port_id=port_id
         )
-    other = select(FLOATINGIPS.c.id).where(
+    _refuse_used(tx, row, port_id, one["ip_address"], way)
+    row.update(way.ids(), port_id=port_id, fixed_ip_address=one["ip_address"], port_details=_details(target))
+
+
+def _refuse_used(tx: Transaction, row: Row, port_id: str, fixed: str, way: router.Way) -> None:
+    """The address has no floating IP on that external network yet, and no forwardings on a distributed router."""
+    from weft.resources import port_forwarding
+
+    other = select(FLOATINGIPS.c.id, literal("floatingip").label("kind")).where(
         FLOATINGIPS.c.port_id == port_id,
-        FLOATINGIPS.c.fixed_ip_address == one["ip_address"],
+        FLOATINGIPS.c.fixed_ip_address == fixed,
         FLOATINGIPS.c.floating_network_id == row["floating_network_id"],
         FLOATINGIPS.c.id != row["id"],
     )
-    if tx.first(other):
-        raise already_associated(row, port_id, one["ip_address"])
-    row.update(way._asdict(), port_id=port_id, fixed_ip_address=one["ip_address"], port_details=_details(target))
+    forwarded = port_forwarding.leading_to(port_id)
+    kinds = {one.kind for one in tx.all(union_all(other, forwarded) if way.distributed else other)}
+    if "floatingip" in kinds:
+        raise already_associated(row, port_id, fixed)
+    if kinds:
+        raise errors.PortHasPortForwarding(port_id=port_id)
 
 
 def check_target(tx: Transaction, row: Row, target: Row) -> None:
@@ -244,6 +255,11 @@ def _fixed(target: Row, wanted: str | None) -> Mapping[str, str]:
 def exists(tx: Transaction, id: str) -> bool:
     """There is a floating IP with that id, whoever owns it."""
     return tx.first(select(FLOATINGIPS.c.id).where(FLOATINGIPS.c.id == id)) is not None
+
+
+def has_port(tx: Transaction, port_id: str) -> bool:
+    """The port holds the address of a floating IP on its external network."""
+    return tx.first(select(FLOATINGIPS.c.id).where(FLOATINGIPS.c.floating_port_id == port_id)) is not None
 
 
 def uses_gateway(tx: Transaction, port_id: str) -> bool:

@@ -178,14 +178,21 @@ def refuse_lost_floating(
 
 
 def refuse_moved_leg(tx: Transaction, old: Row, new: Row) -> None:
-    """The IPv4 addresses of a router's ports change by the router alone."""
-    from weft.resources import router
+    """A router's ports and the backing ports of floating IPs change hands and IPv4 addresses by their owner alone."""
+    from weft.resources import floatingip, router
 
     def ipv4(row: Row) -> set[str]:
         return {fixed["ip_address"] for fixed in row["fixed_ips"] if ":" not in fixed["ip_address"]}
 
-    if old["device_owner"].startswith("network:") and ipv4(old) != ipv4(new) and router.has_leg(tx, old["id"]):
-        raise errors.BadRequest(resource="ports", reason=f"IP updates for port {old['id']} are not allowed")
+    given_away = (old["device_id"], old["device_owner"]) != (new["device_id"], new["device_owner"])
+    moved = ipv4(old) != ipv4(new)
+    if not (given_away or moved) or not old["device_owner"].startswith("network:"):
+        return
+    if not (router.has_leg(tx, old["id"]) or floatingip.has_port(tx, old["id"])):
+        return
+    if given_away:
+        raise errors.PortInUse(id=old["id"], network_id=old["network_id"], device_id=old["device_id"])
+    raise errors.BadRequest(resource="ports", reason=f"IP updates for port {old['id']} are not allowed")
 
 
 def filter_fixed_ips(_tx: Transaction, values: Sequence[tuple[str, str]]) -> ColumnElement[bool]:

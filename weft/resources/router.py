@@ -187,6 +187,10 @@ class Way(NamedTuple):
     router_id: str
     gateway_port_id: str
     interface_port_id: str
+    distributed: bool
+
+    def ids(self) -> Row:
+        return {name: value for name, value in self._asdict().items() if name.endswith("_id")}
 
 
 def ways(tx: Transaction, subnet_id: str, external_network_id: str) -> list[Way]:
@@ -195,6 +199,7 @@ def ways(tx: Transaction, subnet_id: str, external_network_id: str) -> list[Way]
     statement = (
         select(
             ROUTERS.c.id,
+            ROUTERS.c.distributed,
             gateway.c.id.label("gateway"),
             _LEGS.c.port_id.label("interface"),
             (ALLOCATIONS.c.ip_address == subnet.SUBNETS.c.gateway_ip).label("first"),
@@ -207,7 +212,7 @@ def ways(tx: Transaction, subnet_id: str, external_network_id: str) -> list[Way]
         .where(subnet.SUBNETS.c.id == subnet_id, gateway.c.network_id == external_network_id)
     )
     found = sorted(tx.all(statement), key=lambda one: (not one.first, one.id))
-    return [Way(one.id, one.gateway, one.interface) for one in found]
+    return [Way(one.id, one.gateway, one.interface, one.distributed) for one in found]
 
 
 def give_gateways_addresses(tx: Transaction, of: Row) -> None:
