@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +18,8 @@ from weft.backends.linux.links import Create, Link, Modify
 from weft.logical.model import Gateway, Key, LogicalRouter, RouterPort, Segment
 
 pytestmark = pytest.mark.needs_root
+
+ROOT = Path(__file__).parents[3]
 
 
 def two(lab: Lab, mtu: int = 1500) -> Lab:
@@ -79,6 +84,43 @@ def test_a_disabled_network_passes_nothing(lab: Lab) -> None:
     assert lab.reach() == set()
     lab.set(lab.network("n"))
     assert lab.pings("a", "10.0.0.2", patience=2)
+
+
+def test_a_broadcast_reaches_everybody(lab: Lab) -> None:
+    """One frame, many copies, each judged for the port where it leaves."""
+    two(lab)
+    lab.port("c", "n", "10.0.0.3/24")
+    lab.port("d", "n", "10.0.0.4/24", groups=("in",))
+    lab.up()
+    with contextlib.ExitStack() as stack:
+        ears = {name: stack.enter_context(lab.socket(name, 2, 2)) for name in "bcd"}
+        for ear in ears.values():
+            ear.bind(("", 9))
+        mouth = stack.enter_context(lab.socket("a", 2, 2))
+        mouth.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        for number in range(3):
+            mouth.sendto(bytes([number]), ("10.0.0.255", 9))
+        for name in "bd":
+            assert [ears[name].recv(9) for _ in range(3)] == [b"\0", b"\1", b"\2"]
+        with pytest.raises(TimeoutError):
+            ears["c"].recv(9)
+
+
+def test_in_the_namespace_of_the_process_itself(prefix: str) -> None:
+    """`namespace` empty, as on a compute host: here in a process that has a namespace of its own."""
+    script = f"""
+from tests.topo.l2_one_network import test_wiring
+from tests.topo.lab import Lab
+lab = Lab({prefix + "o"!r}, namespace="")
+try:
+    test_wiring.two(lab).up()
+    assert lab.reach() == {{"a b", "b a"}}
+    assert lab.full().drift == []
+finally:
+    lab.close()
+"""
+    run = subprocess.run(["unshare", "-n", sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT)
+    assert run.returncode == 0, run.stderr
 
 
 @pytest.mark.parametrize("mtu", [1400, 1450, 1500, 8950])

@@ -312,12 +312,12 @@ class LinuxBackend:
 
     def _judge_ports(self, this: _Pass) -> None:
         for id, port in this.ports.items():
-            key = Key("port", id)
-            status = self._status(this, port)
-            this.report.status[key] = status
-            reason = this.failed.get(names.tap(id))
-            if reason:
-                this.report.failed[key] = reason
+            key, tap = Key("port", id), names.tap(id)
+            this.report.status[key] = status = self._status(this, port)
+            if tap in this.failed:
+                this.report.failed[key] = this.failed[tap]
+            elif not status.up and tap in self._seen and tap not in this.actual:
+                this.report.failed[key] = f"device {tap} came while this pass was on its way"
 
     def _status(self, this: _Pass, port: LogicalPort) -> Status:
         tap, switch = names.tap(port.id), this.desired.switches.get(port.switch)
