@@ -36,3 +36,11 @@ def test_subnets_for_device_owners_of_services_unknown(api: Api) -> None:
         )
     port = api.make("ports", network_id=network, device_owner="test:type_2")
     assert [ip["ip_address"].rpartition(".")[0] for ip in port["fixed_ips"]] == ["10.0.2"]
+
+
+def test_ports_are_tagged_as_they_are_made(api: Api) -> None:
+    assert api.get("/extensions/tag-ports-during-bulk-creation")[0] == 200
+    network = api.make("networks")["id"]
+    bodies = [{"network_id": network, "tags": ["red", "blue"]}, {"network_id": network}]
+    _, made = api.post("/ports", {"ports": bodies})
+    assert [sorted(port["tags"]) for port in made["ports"]] == [["blue", "red"], []]

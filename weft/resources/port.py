@@ -437,5 +437,10 @@ PORT = Resource(
     strict_marker=True,
     quota="port",
     internal=("status_reason",),
-    shims=("ip-substring-filtering", "port-mac-address-regenerate", "aap-reject-multicast"),
+    shims=(
+        "ip-substring-filtering",
+        "port-mac-address-regenerate",
+        "aap-reject-multicast",
+        "tag-ports-during-bulk-creation",
+    ),
 )
