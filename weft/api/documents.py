@@ -13,6 +13,7 @@ import msgspec
 from weft import errors
 from weft.config import Config
 from weft.registry.resource import Resource
+from weft.resources import quota
 
 EVERYWHERE = (
     "pagination",
@@ -36,7 +37,7 @@ def known() -> Mapping[str, Mapping[str, str]]:
 
 def loaded(resources: Iterable[Resource], config: Config) -> list[str]:
     """Aliases of the extensions that this service honours: those that its resources and attributes come from."""
-    found = set(EVERYWHERE)
+    found = {*EVERYWHERE, *quota.ALIASES}
     for resource in resources:
         found |= {resource.extension, *resource.shims, *(a.extension for a in resource.attributes)}
     if not config.api.filter_validation:

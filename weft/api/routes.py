@@ -8,7 +8,7 @@ from typing import Any
 import falcon
 
 from weft import errors
-from weft.api import documents
+from weft.api import documents, quotas, topologies
 from weft.api.handler import Controller
 from weft.api.health import Alive, Ready
 from weft.api.openapi import OpenApi
@@ -104,6 +104,8 @@ def add(app: falcon.App[Any, Any], controller: Controller, resources: Sequence[R
     extensions = documents.Extensions(documents.loaded(resources, config))
     app.add_route(f"{ROOT}/extensions", extensions)
     app.add_route(f"{ROOT}/extensions/{{alias}}", documents.Extension(extensions))
+    quotas.add(app, ROOT, controller, resources)
+    topologies.add(app, ROOT, controller)
     for resource in resources:
         item = "{child}" if resource.parent else "{id}"
         for path in paths(resource):

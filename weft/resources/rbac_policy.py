@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -23,9 +23,12 @@ from weft.store.transaction import Transaction
 ALIAS = "rbac-policies"
 ENTRIES = access.RBAC_ENTRIES.c
 
+OBJECT_TYPE = replace(net.rbac_object_type, schema={"enum": [*net.RBAC_OBJECT_TYPES, None]})
+"""The API gives it the default null, and refuses that."""
+
 ATTRIBUTES = (
     read_only("id", t.uuid, primary_key=True, extension=ALIAS),
-    Attribute("object_type", net.rbac_object_type, default=None, put=False, policy=True, extension=ALIAS),
+    Attribute("object_type", OBJECT_TYPE, default=None, put=False, policy=True, extension=ALIAS),
     Attribute("object_id", t.uuid, default=REQUIRED, put=False, policy=True, extension=ALIAS),
     Attribute("target_tenant", net.rbac_target, default=REQUIRED, policy=True, extension=ALIAS),
     Attribute("action", t.string(255), default=REQUIRED, put=False, policy=True, extension=ALIAS),
