@@ -19,7 +19,7 @@ from weft.backends.linux.ruleset import Owner
 from weft.backends.linux.switches import Switch
 from weft.backends.linux.tables import Tables
 from weft.config import Config
-from weft.logical.model import HostView, Key, LogicalPort, Segment
+from weft.logical.model import HostView, Key, Kind, LogicalPort, Segment
 
 _LOG = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class LinuxBackend:
         self._host = Host(config.linux.namespace)
         self._monitor: Monitor | None = None
         self._report: Callable[[Iterable[Key]], None] | None = None
-        self._desired = HostView(host=config.api.host)
+        self._keys: frozenset[Key] = frozenset()  # all that is wanted; the view itself is its owner's to change
         self._made: dict[str, Link] = {}  # what links were made to be
         self._seen: dict[str, Link] = {}  # what they were after the last look
         self._owners: dict[str, Key] = {}  # link -> what it is of
@@ -308,7 +308,10 @@ class LinuxBackend:
                 self._ports.pop(key.id, None)
                 self._owners.pop(names.tap(key.id), None)
         self._ports |= this.ports
-        self._desired = this.desired
+        if this.scope is None:
+            self._keys = _keys(this.desired)
+        else:
+            self._keys = self._keys - this.scope | {key for key in this.scope if key.id in this.desired.of(key.kind)}
 
     def _judge_ports(self, this: _Pass) -> None:
         for id, port in this.ports.items():
@@ -369,18 +372,15 @@ class LinuxBackend:
                 return
             if not self._host.lost() and not kernel.tables.disturbed():
                 return
-            keys = _keys(self._desired)
+            keys = self._keys
         finally:
             self._lock.release()
         report(keys)
 
 
-def _keys(view: HostView) -> set[Key]:
-    return {
-        *(Key("switch", id) for id in view.switches),
-        *(Key("port", id) for id in view.ports),
-        *(Key("router", id) for id in view.routers),
-    }
+def _keys(view: HostView) -> frozenset[Key]:
+    kinds: tuple[Kind, ...] = ("switch", "port", "router", "group", "addresses")
+    return frozenset(Key(kind, id) for kind in kinds for id in view.of(kind))
 
 
 def _names(this: _Pass) -> set[str]:
