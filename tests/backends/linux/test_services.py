@@ -10,11 +10,11 @@ import pytest
 
 from tests.topo.services_lab import Lab, subnet, uid, wait_until
 from weft.backends.linux import names, netns
-from weft.backends.linux.links import Delete
+from weft.backends.linux.links import Delete, Links
 from weft.backends.linux.responder import Responder
 from weft.logical.model import Key
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.needs_programs("nsenter", "ip", "dig", "bridge")]
+pytestmark = [pytest.mark.needs_root, pytest.mark.needs_programs("nsenter", "ip", "dig", "bridge", "dhclient")]
 
 V4 = subnet("v4", "10.0.0.0/24", "10.0.0.1")
 
@@ -141,3 +141,19 @@ def test_subnets_may_change(lab: Lab) -> None:
     assert "10.8.0.0/24 dev svc0" in said
     assert "10.0.0.0/24" not in said
     assert lab.links.dump()[names.service(switch.id)].mtu == 1400
+
+
+def test_another_host_namespace_of_the_same_name(lab: Lab) -> None:
+    """Everything is made again there, and DHCP hears its taps."""
+    lab.set()
+    lab.links.apply([Delete(names.tap(uid("vm")))])
+    lab.links.close()
+    netns.delete(lab.prefix)
+    netns.create(lab.prefix, netns.HOST_SYSCTLS)
+    lab.links = Links(lab.prefix)
+    switch = lab.view.switches.pop(uid("net"))
+    lab.switch(switch.name, *switch.subnets)
+    lab.plug(lab.view.ports[uid("vm")])
+    lab.set()
+    assert lab.dhclient("vm", "-4")["new_ip_address"] == "10.0.0.5"
+    wait_until(lambda: works(lab))

@@ -6,7 +6,7 @@ Every answer follows from the port alone; no lease is kept. So any host gives th
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from weft.backends.linux import frames
 from weft.backends.linux.dhcp_options import INFINITE, SERVER_IP_ADDRESS, extras, routes_of, search_list
@@ -239,13 +239,17 @@ def _frame(
 def _options(values: Options, space: int) -> bytes:
     """Options one after the other, the important ones first; what does not fit into `space` is left out."""
     raw = b""
-    order: Iterable[int] = [number for number in ALWAYS if number in values]
-    order = [*order, *(number for number in values if number not in ALWAYS and number < SERVER_IP_ADDRESS)]
-    for number in order:
+    for number in (*(one for one in ALWAYS if one in values), *(one for one in values if one not in ALWAYS)):
+        if number == SERVER_IP_ADDRESS:
+            continue
         value = values[number]
-        # RFC 3396: what is longer than one option holds continues in the next of the same number
-        parts = [value[at : at + 255] for at in range(0, len(value), 255)] or [b""]
-        coded = b"".join(bytes([number, len(part)]) + part for part in parts)
+        coded = bytes((number, len(value))) + value if len(value) < 256 else _split(number, value)
         if len(raw) + len(coded) < space:
             raw += coded
     return raw + b"\xff"
+
+
+def _split(number: int, value: bytes) -> bytes:
+    """RFC 3396: what is longer than one option holds continues in the next of the same number."""
+    parts = [value[at : at + 255] for at in range(0, len(value), 255)]
+    return b"".join(bytes((number, len(part))) + part for part in parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from ipaddress import IPv4Network
 
 from weft.backends.linux.frames import pack4, pack6
@@ -47,7 +48,8 @@ def classless_routes(routes: Iterable[tuple[str, str]]) -> bytes:
     return raw
 
 
-def routes_of(host_routes: Iterable[Route], cidr: str, gateway: str | None, service: str) -> bytes:
+@lru_cache(maxsize=4096)
+def routes_of(host_routes: tuple[Route, ...], cidr: str, gateway: str | None, service: str) -> bytes:
     """What option 121 says of a subnet: its host routes, the service address on link, the default route.
 
     RFC 3442 has the client ignore the router option beside it, so the default route must be here too. A gateway outside

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from ipaddress import IPv6Address
-from socket import AF_INET, AF_INET6, inet_pton
+from functools import lru_cache
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import NamedTuple
 
 ETH_IPV4 = 0x0800
@@ -39,15 +39,17 @@ def pack_mac(text: str) -> bytes:
     return bytes.fromhex(text.replace(":", ""))
 
 
+@lru_cache(maxsize=4096)
 def service_mac(network_id: str) -> str:
     """The MAC of a network's service port: the same on every host, so a workload that moves keeps its neighbour entry."""
     return "0a:" + hashlib.sha256(network_id.encode()).digest()[:5].hex(":")
 
 
+@lru_cache(maxsize=65536)
 def link_local(mac: str) -> str:
     """The EUI-64 link-local address of an interface with this MAC (RFC 4291, appendix A)."""
     raw = pack_mac(mac)
-    return str(IPv6Address(b"\xfe\x80" + bytes(6) + bytes([raw[0] ^ 2]) + raw[1:3] + b"\xff\xfe" + raw[3:]))
+    return inet_ntop(AF_INET6, b"\xfe\x80" + bytes(6) + bytes([raw[0] ^ 2]) + raw[1:3] + b"\xff\xfe" + raw[3:])
 
 
 def checksum(data: bytes) -> int:

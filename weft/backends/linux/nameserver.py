@@ -30,7 +30,7 @@ Resolver = tuple[str, int]
 """(address, port)"""
 
 
-def resolvers(addresses: Iterable[str]) -> tuple[Resolver, ...]:
+def of_configuration(addresses: Iterable[str]) -> tuple[Resolver, ...]:
     """Each as `address`, `address:port` or `[address]:port`."""
     found = []
     for text in addresses:

@@ -19,7 +19,7 @@ from weft.backends.interface import Report
 from weft.backends.linux import dhcp, dhcp6, listeners, metadata, names, netns, ra, services, taps
 from weft.backends.linux.dns import Name, Zone
 from weft.backends.linux.limits import Buckets
-from weft.backends.linux.nameserver import NameServer, Resolver, of_this_machine
+from weft.backends.linux.nameserver import NameServer, Resolver, of_configuration, of_this_machine
 from weft.backends.linux.proxy import Proxy
 from weft.config import Config
 from weft.logical.model import DhcpOptions, HostView, Key, LogicalPort, LogicalSwitch
@@ -91,13 +91,15 @@ class Responder:
     """Answers for one host namespace. `update` and `close` may be called from any thread."""
 
     def __init__(self, config: Config, namespace: str, resolvers: Sequence[Resolver] | None = None) -> None:
-        """`resolvers`: whom DNS asks what it does not know; None: those of this machine."""
+        """`resolvers`: whom DNS asks what it does not know; None: those of the configuration, or of this machine."""
         self._config, self._namespace = config, namespace
         self._services = services.Services(namespace)
         self._names: Names = {}
         self._snapshot = Snapshot()
         self._zones: dict[str, tuple[list[tuple[Name, ...]], list[tuple[DhcpOptions, ...]], Zone]] = {}
-        self._resolvers = of_this_machine() if resolvers is None else tuple(resolvers)
+        if resolvers is None:
+            resolvers = of_configuration(config.linux.dns_servers) or of_this_machine()
+        self._resolvers = tuple(resolvers)
         self._packets: socket.socket | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="responder", daemon=True)
@@ -110,8 +112,12 @@ class Responder:
 
     def start(self) -> None:
         """Open the packet socket and start to answer. FileNotFoundError when the host namespace is not there yet."""
-        self._packets = taps.listen(self._namespace)
+        self._hear()
         self._thread.start()
+
+    def _hear(self) -> None:
+        self._identity = netns.identity(self._namespace)
+        self._packets = taps.listen(self._namespace)
 
     def update(self, desired: HostView, scope: Iterable[Key] | None = None, *, names: Names | None = None) -> Report:
         """Answer by these values from now on, and make the service ports that they need.
@@ -187,6 +193,7 @@ class Responder:
 
     async def _apply(self) -> dict[str, str]:
         """Let timers and listeners follow the snapshot. Returns the places where nobody could listen, with the reason."""
+        self._stay()
         snapshot = self._snapshot
         for place in self._zones.keys() - snapshot.places.keys():
             del self._zones[place]
@@ -204,6 +211,15 @@ class Responder:
             except OSError as fault:
                 deaf[place] = fault.strerror or str(fault)
         return deaf
+
+    def _stay(self) -> None:
+        """Follow the host namespace when another one has taken its name."""
+        if self._packets is None or _identity(self._namespace) == self._identity:
+            return
+        self._loop.remove_reader(self._packets)
+        self._packets.close()
+        self._hear()
+        self._loop.add_reader(self._packets, self._received)
 
     def _advertise(self, network_id: str, said: tuple[ra.Advertisement, ...]) -> None:
         """Say something new at once and twice more, take back what is no longer so, then keep to the intervals."""

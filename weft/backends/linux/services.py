@@ -99,15 +99,18 @@ class Services:
         ours, whatever this process remembers. Failures are reported by the switch and tried again next time."""
         report = Report()
         wanted = render(view, self._host)
+        gone = sorted(self._made.keys() - wanted.keys())
+        changed = [port for id, port in wanted.items() if full or self._made.get(id) != port]
+        if not (full or gone or changed):
+            return report
         host = Links(self._host)
         try:
-            for network_id in sorted(self._made.keys() - wanted.keys()):
+            for network_id in gone:
                 self._remove(host, names.service(network_id), self._made.pop(network_id).namespace)
             if full:
                 self._prune(host, wanted, report)
-            for network_id, port in wanted.items():
-                if full or self._made.get(network_id) != port:
-                    self._make(host, port, report, expected=network_id in self._made)
+            for port in changed:
+                self._make(host, port, report, expected=port.network_id in self._made)
         finally:
             host.close()
         return report
@@ -156,6 +159,8 @@ class Services:
         if port.link in here and INSIDE not in there:
             changes.append(Delete(port.link))
             del here[port.link]
+        if port.link not in here and INSIDE in there:
+            _raise(inside.apply([Delete(INSIDE)]))  # its other end is in a host namespace that was
         outer = Link(
             port.link,
             kind="veth",
