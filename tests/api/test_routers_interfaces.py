@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from tests.api.conftest import Answer, Api
+from weft.reconcile.load import HostLoader
 from weft.registry.resource import Row
 
 OWNER = "network:router_interface"
@@ -310,6 +311,20 @@ def test_a_port_that_only_claims_to_be_an_interface_is_none(api: Api, router: Ro
     assert api.fault(answer) == (404, "RouterInterfaceNotFound")
     assert api.delete(f"routers/{router['id']}")[0] == 204
     assert api.put(f"ports/{port['id']}", {"port": {"device_owner": "", "device_id": ""}})[0] == 200
+
+
+def test_the_dataplane_does_not_believe_ports_that_claim_to_be_legs(api: Api, router: Row) -> None:
+    leg = added(api, router, subnet_id=internal(api)["id"])["port_id"]
+    outside(api, router)
+    other = api.as_("p2")
+    net = internal(other, "10.0.9.0/24")["network_id"]
+    for owner in ("network:router_gateway", OWNER):
+        other.post("ports", {"port": {"network_id": net, "device_id": router["id"], "device_owner": owner}})
+    loader = HostLoader("here")
+    api.inside(loader.load)
+    found = loader.view.routers[router["id"]]
+    assert [one.id for one in found.ports] == [leg]
+    assert found.gateway and found.gateway.addresses[0].ip.startswith("203.0.113.")
 
 
 # Removal.

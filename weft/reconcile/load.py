@@ -17,6 +17,7 @@ from weft.resources.network import NETWORK, NETWORKS
 from weft.resources.port import PORT, PORTS
 from weft.resources.port_forwarding import PORT_FORWARDING, PORT_FORWARDINGS
 from weft.resources.router import ROUTER, ROUTERS
+from weft.resources.router_interface import ROUTER_PORTS
 from weft.resources.security_group import PORT_BINDINGS, SECURITY_GROUP, SECURITY_GROUPS
 from weft.resources.subnet import SUBNET, SUBNETS
 from weft.store.changes import Change
@@ -168,7 +169,8 @@ class HostLoader:
         for known in [known for known, id in self._router_of.items() if id in wanted]:
             del self._router_of[known]
         rows = self._rows(tx, ROUTER, ROUTERS.c.id, wanted)
-        legs = [leg for leg in self._rows(tx, PORT, PORTS.c.device_id, wanted) if leg["device_owner"] in LEGS]
+        attached = self._attached(tx, rows)
+        legs = [leg for leg in self._rows(tx, PORT, PORTS.c.device_id, wanted) if leg["id"] in attached]
         fips = self._rows(tx, FLOATINGIP, FLOATINGIPS.c.router_id, wanted)
         forwardings = self._rows(tx, PORT_FORWARDING, PORT_FORWARDINGS.c.floatingip_id, {fip["id"] for fip in fips})
         self._need_networks(tx, {leg["network_id"] for leg in legs})
@@ -179,6 +181,15 @@ class HostLoader:
             self.view.routers[id] = router.router(row, mine, self._networks, self._subnets, own_fips, forwardings)
             for one in (*mine, *own_fips):
                 self._router_of[one["id"]] = id
+
+    def _attached(self, tx: Transaction, routers: Sequence[Row]) -> set[str]:
+        """The ports that are legs of the routers. Others may claim so by their device_id, which users write."""
+        found = {row["gw_port_id"] for row in routers}
+        ids = [row["id"] for row in routers]
+        for start in range(0, len(ids), CHUNK):
+            mine = ROUTER_PORTS.c.router_id.in_(ids[start : start + CHUNK])
+            found |= {row[0] for row in tx.all(select(ROUTER_PORTS.c.port_id).where(mine))}
+        return found
 
     def _set_ports(self, tx: Transaction, rows: Sequence[Row]) -> None:
         here = [r for r in rows if r["binding:host_id"] == self.view.host and r["device_owner"] not in NOT_WORKLOADS]
