@@ -1,0 +1,50 @@
+"""One machine, one command: an installation with two workloads in one tenant network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.topo.whole import Installation
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two plugged workloads, a and b, of one group on one network behind one router."""
+
+    weft: Installation
+    network: str
+    group: str
+    router: str
+    a: str
+    b: str
+    ip_a: str
+    ip_b: str
+
+
+@pytest.fixture
+def installation(tmp_path: Path, prefix: str) -> Iterator[Installation]:
+    one = Installation(tmp_path / "state", prefix)
+    (tmp_path / "state").mkdir(mode=0o700)
+    try:
+        one.start()
+        yield one
+    finally:
+        one.close()
+
+
+@pytest.fixture
+def pair(installation: Installation) -> Pair:
+    weft = installation
+    network = weft.make("networks", name="n")["id"]
+    subnet = weft.make("subnets", network_id=network, ip_version=4, cidr="10.0.0.0/24")["id"]
+    router = weft.make("routers", name="r")["id"]
+    weft.call("PUT", f"/routers/{router}/add_router_interface", {"subnet_id": subnet})
+    ports = [weft.make("ports", network_id=network, name=name) for name in "ab"]
+    for port in ports:
+        assert weft.plug(port["id"], port["name"])["status"] == "ACTIVE"
+    ips = [port["fixed_ips"][0]["ip_address"] for port in ports]
+    return Pair(weft, network, ports[0]["security_groups"][0], router, ports[0]["id"], ports[1]["id"], *ips)
