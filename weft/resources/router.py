@@ -248,6 +248,7 @@ ROUTER = Resource(
     quota="router",
     extension="router",
     shims=(
+        "ecmp_routes",
         "ext-gw-mode",
         "extraroute-atomic",
         "l3-port-ip-change-not-allowed",
