@@ -152,7 +152,9 @@ class Linux:
     )
     masquerade: bool = option(False, "Masquerade what leaves by that veth to the machine's own network.")
     tunnel_address: str = option("", "This host's address for VXLAN; empty: single host, no tunnels.")
-    dns_servers: tuple[str, ...] = option((), "Resolvers (address or address:port) of what is no port's name; empty: /etc/resolv.conf's.")
+    dns_servers: tuple[str, ...] = option(
+        (), "Resolvers (address or address:port) of what is no port's name; empty: /etc/resolv.conf's."
+    )
     audit_interval: int = option(300, "Seconds between full passes that find and mend drift no event announced.")
 
 

@@ -206,12 +206,15 @@ class Lab:
         files = f"-sf {self.folder}/script -cf {self.folder}/conf -e EVENTS={self.events_file(name)}"
         own = f"-lf {self.folder}/{name}.{version}.leases -pf {self.folder}/{name}.{version}.pid"
         self.said = self.sh(name, f"dhclient -1 -v {files} {own} {' '.join(options)} eth0", check=False)
+        if self.events(name)[-1]["reason"] not in ("FAIL", "PREINIT", "PREINIT6"):
+            # written by the child after its parent has gone; whoever ends it needs it
+            file = self.folder / f"{name}.{version}.pid"
+            wait_until(lambda: file.exists() and file.read_text().strip())
         return self.events(name)[-1]
 
     def stop_dhclient(self, name: str, version: int = 4) -> None:
         """As a crash: the lease stays in its file and nobody is told."""
         file = self.folder / f"{name}.{version}.pid"
-        wait_until(lambda: file.exists() and file.read_text().strip())  # written after its parent has gone
         subprocess.run(["kill", "-9", file.read_text().strip()], check=True)
         file.unlink()
 
