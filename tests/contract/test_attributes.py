@@ -76,6 +76,7 @@ def described(resource: Resource, attribute: Attribute) -> dict[str, Any]:
 
 def expected(fact: dict[str, Any]) -> dict[str, Any]:
     words = {key: value for key, value in fact.items() if key not in ("name", "rule", "default")}
+    words.update(post=bool(fact["post"]), put=bool(fact["put"]))  # lists that nobody writes to do not say
     if fact["post"] and not fact["required"]:
         words["default"] = fact.get("default", "<unset>")
     if fact["name"] == "tenant_id":

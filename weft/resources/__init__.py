@@ -6,10 +6,12 @@ from weft.registry.resource import Resource
 from weft.resources.address_group import ADDRESS_GROUP
 from weft.resources.address_scope import ADDRESS_SCOPE
 from weft.resources.agent import AGENT
+from weft.resources.availability_zone import AVAILABILITY_ZONE
 from weft.resources.default_security_group_rule import DEFAULT_SECURITY_GROUP_RULE
 from weft.resources.floatingip import FLOATINGIP
 from weft.resources.floatingip_pool import FLOATINGIP_POOL
 from weft.resources.network import NETWORK
+from weft.resources.network_ip_availability import NETWORK_IP_AVAILABILITY
 from weft.resources.port import PORT
 from weft.resources.port_forwarding import PORT_FORWARDING
 from weft.resources.rbac_policy import RBAC_POLICY
@@ -37,5 +39,7 @@ RESOURCES: tuple[Resource, ...] = (
     SUBNETPOOL,
     ADDRESS_SCOPE,
     RBAC_POLICY,
+    AVAILABILITY_ZONE,
+    NETWORK_IP_AVAILABILITY,
 )
 """Everything that the API serves, in the order in which documentation lists it."""
