@@ -9,7 +9,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_interface
 from typing import Any
@@ -325,17 +325,26 @@ class Lab:
                         found.add(f"{heard.split()[0]} {name}")
         return found
 
-    def passes(self, source: str, target: str, frame: bytes, patience: float = PATIENCE) -> bool:
+    def passes(self, source: str, target: str, frame: bytes) -> bool:
         """Whether exactly this frame, sent by one workload, comes in at another."""
+        return bool(self.passing(source, target, {"it": frame}))
+
+    def passing(self, source: str, target: str, kinds: Mapping[str, bytes]) -> set[str]:
+        """Which of these different frames, sent by one workload, come in at another."""
+        names_ = {frame: what for what, frame in kinds.items()}
+        assert len(names_) == len(kinds)
+        found: set[str] = set()
         with self._packets(target) as ear, self._packets(source) as mouth:
-            mouth.send(frame)
-            end = time.monotonic() + patience
-            with contextlib.suppress(OSError):
-                while True:
+            for frame in kinds.values():
+                mouth.send(frame)
+            end = time.monotonic() + PATIENCE
+            with contextlib.suppress(TimeoutError):
+                while len(found) < len(kinds):
                     ear.settimeout(max(end - time.monotonic(), 0.001))
-                    if _whole(ear).ljust(60, b"\0") == frame:
-                        return True
-        return False
+                    what = names_.get(_whole(ear).ljust(60, b"\0"))
+                    if what:
+                        found.add(what)
+        return found
 
     @contextlib.contextmanager
     def _packets(self, name: str) -> Iterator[socket.socket]:
