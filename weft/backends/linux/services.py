@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from weft.backends.interface import Report
-from weft.backends.linux import links, names, netlink, netns
+from weft.backends.linux import links, names, netns
 from weft.backends.linux.frames import SERVICE4, SERVICE6, service_mac
 from weft.backends.linux.links import Address, Delete, Link, Links, Route
 from weft.backends.linux.nft import Nft, NftError
@@ -51,8 +49,6 @@ table inet weft {
   }
 }
 """
-
-_ISOLATED, _PROTINFO, _SETLINK, _AF_BRIDGE = 33, 12, 19, 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +150,8 @@ class Services:
     def _connect(self, host: Links, inside: Links, port: ServicePort) -> bool:
         """The veth between bridge and namespace; whether anything had to be done."""
         here = host.get([port.link, port.bridge])
+        if port.bridge not in here:
+            raise Failed(f"its bridge {port.bridge} is not there")
         there = inside.get([INSIDE])
         changes: list[links.Change] = []
         if port.link in here and INSIDE not in there:
@@ -169,13 +167,12 @@ class Services:
             master=port.bridge,
             peer=(port.namespace, INSIDE),
             peer_mac=port.mac,
+            isolated=True,  # from what leads to other hosts, where the same addresses are
         )
         changes += links.diff(here, [outer])
         _raise(host.apply(changes))
         inner = links.diff(inside.get([INSIDE]), [Link(INSIDE, mtu=port.mtu, up=True, mac=port.mac)])
         _raise(inside.apply(inner))
-        if changes:
-            _isolate(self._host, host.get([port.link])[port.link].index)
         return bool(changes or inner)
 
     def _address(self, inside: Links, port: ServicePort) -> bool:
@@ -196,20 +193,6 @@ class Failed(Exception):
 def _raise(failed: Mapping[str, str] | Mapping[Address, str] | Mapping[Route, str]) -> None:
     for what, reason in failed.items():
         raise Failed(f"{what}: {reason}")
-
-
-def _isolate(namespace: str, index: int) -> None:
-    """Let the service port speak to workloads only, and not to other isolated ports: those that lead to other hosts."""
-    socket = netlink.Socket(namespace, netlink.ROUTE)
-    try:
-        head = struct.pack("=BxHiII", _AF_BRIDGE, 0, index, 0, 0)
-        body = head + netlink.nest(_PROTINFO, netlink.u8(_ISOLATED, 1))
-        socket.request(netlink.Message(_SETLINK, body))
-    except netlink.NetlinkError as fault:
-        if fault.errno != errno.EOPNOTSUPP:  # a bridge that knows no isolation: one host alone needs none
-            raise
-    finally:
-        socket.close()
 
 
 def _filter(namespace: str) -> None:
