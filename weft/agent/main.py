@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 import signal
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -100,6 +101,12 @@ def _linux(config: Config) -> Backend:
     return LinuxBackend(config, Routers(namespace), Responder(config, namespace))
 
 
+def _allow_many_files() -> None:
+    """Raise the soft limit of open files to the hard one: each router and network has sockets of its own."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _log_changes(changes: Iterable[str]) -> None:
     for change in changes:
         LOG.warning("drift mended: %s", change)
@@ -123,6 +130,7 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
     """Work until SIGTERM or SIGINT; the dataplane stays as it is. Calls `ready` when it first equals the database."""
     from weft.backends.linux import external, netns
 
+    _allow_many_files()
     config = replace(config, linux=external.mapped(config.linux))
     netns.create(config.linux.namespace, netns.HOST_SYSCTLS if config.linux.namespace else None)
     external.set(config.linux)

@@ -65,7 +65,10 @@ class Doorbell:
     def wait(self, seconds: float | None) -> bool:
         """Sleep until somebody rings or `seconds` are over; several rings count as one. True: an audit is asked for."""
         audit = False
-        select.select([self._socket.fileno(), self._read], [], [], seconds)
+        poll = select.poll()
+        for fd in (self._socket.fileno(), self._read):
+            poll.register(fd, select.POLLIN)
+        poll.poll(None if seconds is None else seconds * 1000)
         with contextlib.suppress(BlockingIOError):
             while message := self._socket.recv(1):
                 audit = audit or message == AUDIT

@@ -6,7 +6,7 @@ import logging
 import select
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from weft.backends.linux import netlink
 from weft.backends.linux.links import name_of
@@ -54,7 +54,7 @@ class Monitor:
             each.close()
 
     def _stopped(self, seconds: float = 0) -> bool:
-        return bool(select.select([self._stop.fileno()], [], [], seconds)[0])
+        return bool(_readable((self._stop.fileno(),), seconds))
 
     def _once(self) -> None:
         if not self._readable(self._interval):
@@ -73,5 +73,13 @@ class Monitor:
         self._changed(None if names is None else frozenset(names))
 
     def _readable(self, seconds: float) -> bool:
-        ready, _, _ = select.select([self._socket.fileno(), self._stop.fileno()], [], [], seconds)
+        ready = _readable((self._socket.fileno(), self._stop.fileno()), seconds)
         return self._socket.fileno() in ready and self._stop.fileno() not in ready
+
+
+def _readable(fds: Iterable[int], seconds: float) -> set[int]:
+    """Those of `fds` that can be read within `seconds`; numbers beyond what select(2) can take are fine."""
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    return {fd for fd, _ in poll.poll(seconds * 1000)}
