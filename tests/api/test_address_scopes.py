@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 SCOPES, POOLS = "address-scopes", "subnetpools"
@@ -134,6 +135,15 @@ def test_prefixes_are_unique_in_a_scope(api: Any) -> None:
     assert api.fault(answer) == fault
     apart = pool(api, "198.18.0.0/24")
     assert api.fault(attach(api, apart["id"], made["id"])) == fault
+
+
+def test_prefixes_stay_unique_against_parallel_requests(api: Any) -> None:
+    made = scope(api.admin, shared=True)
+    given = {"name": "pool", "prefixes": ["198.18.0.0/16"], "address_scope_id": made["id"]}
+    callers = [api.as_(f"p{number}") for number in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        statuses = list(threads.map(lambda one: one.post(POOLS, {"subnetpool": given})[0], callers))
+    assert sorted(statuses) == [201] + [409] * 7
 
 
 def test_a_scope_that_one_cannot_see(api: Any) -> None:

@@ -261,10 +261,12 @@ def test_a_bulk_of_subnets_does_not_overlap(api: Any) -> None:
 
 
 def test_parallel_allocations_do_not_overlap(api: Any) -> None:
-    made = pool(api, "198.18.0.0/24", default_prefixlen=28)
-    networks = [api.make("networks")["id"] for _ in range(16)]
+    """Each by a project of its own: nothing but the pool brings them together."""
+    made = pool(api.admin, "198.18.0.0/24", default_prefixlen=28, shared=True)
+    callers = [api.as_(f"p{number}") for number in range(16)]
+    networks = [(caller, caller.make("networks")["id"]) for caller in callers]
     with ThreadPoolExecutor(8) as threads:
-        answers = list(threads.map(lambda on: ask(api, made["id"], on), networks))
+        answers = list(threads.map(lambda one: ask(one[0], made["id"], one[1]), networks))
     assert [status for status, _ in answers] == [201] * 16
     cidrs = [ip_network(body["subnet"]["cidr"]) for _, body in answers]
     assert not any(one.overlaps(other) for one, other in combinations(cidrs, 2))

@@ -117,18 +117,18 @@ def _used_inside(tx: Transaction, subnets: Sequence[Any]) -> dict[str, int]:
     The pools that a subnet has by default hold everything but its edges. Of others the addresses themselves are read.
     """
     inside: dict[str, int] = {}
-    pools: dict[str, tuple[int, list[ranges.Range]]] = {}
+    pools: dict[str, list[ranges.Range]] = {}
     for one in subnets:
         if _has_default_pools(one):
             inside[one.id] = one.used - one.edges_used
         else:
             inside[one.id] = 0
-            pools[one.id] = one.ip_version, ranges.as_ranges(one.allocation_pools)
+            pools[one.id] = ranges.as_ranges(one.allocation_pools)
     columns = (ALLOCATIONS.c.subnet_id, ALLOCATIONS.c.ip_address)
     for ids in _portions(list(pools)):
-        for subnet_id, address in tx.all(select(*columns).where(ALLOCATIONS.c.subnet_id.in_(ids))):
-            value = ranges.number(address)
-            inside[subnet_id] += any(first <= value <= last for first, last in pools[subnet_id][1])
+        for row in tx.all(select(*columns).where(ALLOCATIONS.c.subnet_id.in_(ids))):
+            value = ranges.number(row.ip_address)
+            inside[row.subnet_id] += any(first <= value <= last for first, last in pools[row.subnet_id])
     return inside
 
 
