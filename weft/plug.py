@@ -225,6 +225,10 @@ def _stop_dhcp(namespace: str) -> None:
         if b"dhclient" in Path(f"/proc/{pid}/cmdline").read_bytes():
             os.kill(pid, signal.SIGTERM)
         pid_file.unlink()
+        Path(f"/run/weft-dhclient-{namespace}.leases").unlink(missing_ok=True)
+        (_folder(namespace) / "resolv.conf").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            _folder(namespace).rmdir()
 
 
 __all__ = ["ClientError", "PlugError", "Plugged", "Wish", "plug", "unplug"]
