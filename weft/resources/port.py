@@ -17,7 +17,6 @@ from sqlalchemy import (
     UniqueConstraint,
     and_,
     delete,
-    insert,
     or_,
     select,
 )
@@ -32,7 +31,7 @@ from weft.registry import types_network as net
 from weft.registry.attributes import REQUIRED, Attribute, read_only
 from weft.registry.resource import Resource, Row
 from weft.registry.strategy import Strategy
-from weft.resources import binding, network, port_checks, security_group, standard, subnet
+from weft.resources import binding, network, port_addresses, port_checks, security_group, standard
 from weft.store import access
 from weft.store.schema import ID, METADATA, identity, json_array, json_object
 from weft.store.schema import standard as standard_columns
@@ -78,6 +77,7 @@ ATTRIBUTES = (
     Attribute("device_owner", t.string(255), default="", sort=True, policy=True),
     *standard.project(),
     read_only("status", t.string(16), sort=True),
+    read_only("status_reason", t.string(255), filter=False, extension="status-reason"),
     Attribute(
         "allowed_address_pairs", net.allowed_address_pairs, filter=False, policy=True, extension="allowed-address-pairs"
     ),
@@ -162,7 +162,7 @@ class PortStrategy(Strategy):
     def create_many(self, tx: Transaction, many: list[Row]) -> list[Row]:
         for values in many:
             self.prepare(tx, values)
-            values["fixed_ips"] = _first_addresses(tx, values, len(many))
+            values["fixed_ips"] = port_addresses.first(tx, values, len(many))
             self.validate(tx, values, None)
             _bind(tx, values)
             self.view(tx, values)
@@ -219,7 +219,7 @@ class PortStrategy(Strategy):
         new["binding:host_id"] = new["binding:host_id"] or ""
         new["binding:profile"] = new["binding:profile"] or {}
         if "fixed_ips" in changes or new["mac_address"] != old["mac_address"]:
-            new["fixed_ips"] = _changed_addresses(tx, old, changes, new)
+            new["fixed_ips"] = port_addresses.changed(tx, old, changes, new)
         if binding.differs(old, new):
             binding.refuse_change(old, new)
             _bind(tx, new)
@@ -227,14 +227,14 @@ class PortStrategy(Strategy):
 
     def write_update(self, tx: Transaction, old: Row, new: Row) -> None:
         tx.update(self.resource, old, new)
-        if _as_set(new["fixed_ips"]) != _as_set(old["fixed_ips"]):
-            gone = _as_set(old["fixed_ips"]) - _as_set(new["fixed_ips"])
+        if port_addresses.as_set(new["fixed_ips"]) != port_addresses.as_set(old["fixed_ips"]):
+            gone = port_addresses.as_set(old["fixed_ips"]) - port_addresses.as_set(new["fixed_ips"])
             for subnet_id, ip in gone:
                 tx.execute(
                     delete(ALLOCATIONS).where(ALLOCATIONS.c.subnet_id == subnet_id, ALLOCATIONS.c.ip_address == ip)
                 )
-            come = _as_set(new["fixed_ips"]) - _as_set(old["fixed_ips"])
-            _insert_addresses(tx, [(new["id"], subnet_id, ip) for subnet_id, ip in come])
+            come = port_addresses.as_set(new["fixed_ips"]) - port_addresses.as_set(old["fixed_ips"])
+            port_addresses.insert_many(tx, [(new["id"], subnet_id, ip) for subnet_id, ip in come])
             tx.touch(self.resource, new)
         if set(new["security_groups"]) != set(old["security_groups"]):
             tx.execute(delete(_GROUPS).where(_GROUPS.c.port_id == new["id"]))
@@ -252,10 +252,6 @@ class PortStrategy(Strategy):
 
         floatingip.release_port(tx, row)
         tx.delete(self.resource, row)
-
-
-def _as_set(fixed_ips: Sequence[Mapping[str, str]]) -> set[tuple[str, str]]:
-    return {(fixed["subnet_id"], fixed["ip_address"]) for fixed in fixed_ips}
 
 
 def _mac(tx: Transaction, values: Row) -> str:
@@ -287,58 +283,16 @@ def _update_mac(tx: Transaction, old: Row, new: Row) -> None:
     _refuse_used_mac(tx, new["network_id"], new["mac_address"])
 
 
-def _first_addresses(tx: Transaction, values: Row, expected: int) -> list[allocate.Fixed]:
-    wanted = values.get("fixed_ips")
-    values["ip_allocation"] = "none" if wanted == [] else "immediate"
-    subnets = subnet.of_network(tx, values["network_id"])
-    _known_subnets(tx, subnets, wanted or [])
-    return allocate.choose(tx, values["network_id"], subnets, values, wanted, expected)
-
-
-def _known_subnets(tx: Transaction, subnets: Sequence[Row], wanted: Sequence[Mapping[str, Any]]) -> None:
-    """Tell a subnet that does not exist (404) from one of another network (400)."""
-    here = {one["id"] for one in subnets}
-    for wish in wanted:
-        if wish.get("subnet_id") and wish["subnet_id"] not in here:
-            tx.get(subnet.SUBNET, wish["subnet_id"], everybody=True)
-
-
-def _changed_addresses(tx: Transaction, old: Row, changes: Row, new: Row) -> list[allocate.Fixed]:
-    """What the port has after a PUT: entries that match keep their address, the rest is released and chosen anew."""
-    subnets = subnet.of_network(tx, old["network_id"])
-    by_id = {one["id"]: one for one in subnets}
-    auto = [f for f in old["fixed_ips"] if f["subnet_id"] in by_id and allocate.is_auto(by_id[f["subnet_id"]])]
-    wanted = list(changes["fixed_ips"] or []) if "fixed_ips" in changes else list(old["fixed_ips"])
-    _known_subnets(tx, subnets, wanted)
-    dropped = {w["subnet_id"] for w in wanted if w.get("delete_subnet")}
-    wanted = [w for w in wanted if not w.get("delete_subnet")]
-    router = new["device_owner"] in allocate.ROUTER_OWNERS
-    if new["mac_address"] != old["mac_address"] and not router:
-        moved = {f["subnet_id"] for f in auto}
-        wanted = [{"subnet_id": w["subnet_id"]} if w.get("subnet_id") in moved else w for w in wanted]
-    kept, asked = port_checks.match_addresses(
-        old["fixed_ips"], wanted, [] if router else auto, new["mac_address"] != old["mac_address"]
-    )
-    if not router:
-        settled = {f["subnet_id"] for f in kept} | {w.get("subnet_id") for w in asked} | dropped
-        asked += [{"subnet_id": f["subnet_id"]} for f in auto if f["subnet_id"] not in settled]
-    port_checks.refuse_lost_floating(tx, old, kept, asked)
-    return kept + allocate.choose(tx, old["network_id"], subnets, new, asked) if asked else kept
-
-
 def _bind(tx: Transaction, row: Row) -> None:
     """Decide how the port is attached on its host; without a host it is unbound."""
     binding.bind(tx, row)
 
 
 def _write_children(tx: Transaction, many: Sequence[Row]) -> None:
-    _insert_addresses(tx, [(row["id"], f["subnet_id"], f["ip_address"]) for row in many for f in row["fixed_ips"]])
+    port_addresses.insert_many(
+        tx, [(row["id"], f["subnet_id"], f["ip_address"]) for row in many for f in row["fixed_ips"]]
+    )
     security_group.bind(tx, [(row["id"], group) for row in many for group in row["security_groups"]])
-
-
-def _insert_addresses(tx: Transaction, many: Sequence[tuple[str, str, str]]) -> None:
-    if many:
-        tx.execute(insert(ALLOCATIONS), [{"port_id": p, "subnet_id": s, "ip_address": a} for p, s, a in many])
 
 
 # What other resources ask of ports.
@@ -390,7 +344,7 @@ def give_auto_addresses(tx: Transaction, of: Row) -> None:
         fixed = allocate.choose(tx, of["network_id"], [of], row, [{"subnet_id": of["id"]}])[0]
         found.append((row["id"], of["id"], fixed["ip_address"]))
         tx.touch(PORT, row)
-    _insert_addresses(tx, found)
+    port_addresses.insert_many(tx, found)
 
 
 def router_port_with(tx: Transaction, subnet_id: str, ip: str) -> str | None:
@@ -436,7 +390,6 @@ PORT = Resource(
     tags=True,
     strict_marker=True,
     quota="port",
-    internal=("status_reason",),
     shims=(
         "ip-substring-filtering",
         "port-mac-address-regenerate",

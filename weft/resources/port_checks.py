@@ -132,51 +132,6 @@ def dns_assignment(config: Config, row: Row) -> list[dict[str, str]]:
     return found
 
 
-def match_addresses(
-    old: Sequence[dict[str, str]],
-    wanted: Sequence[Mapping[str, Any]],
-    auto: Sequence[dict[str, str]],
-    mac_changed: bool,
-) -> tuple[list[dict[str, str]], list[dict[str, Any]]]:
-    """(addresses that stay, entries that need a new one): an entry by address keeps that, an entry by subnet alone keeps an
-    old address of that subnet, unless it is one that the host makes from its MAC and the MAC has changed."""
-    left = [fixed for fixed in old if not (mac_changed and fixed in auto)]
-    kept: list[dict[str, str]] = []
-    asked: list[dict[str, Any]] = []
-
-    def take(matching: Any) -> bool:
-        for fixed in left:
-            if matching(fixed):
-                left.remove(fixed)
-                kept.append(fixed)
-                return True
-        return False
-
-    by_address = [wish for wish in wanted if wish.get("ip_address")]
-    by_subnet = [wish for wish in wanted if not wish.get("ip_address")]
-    for wish in by_address:
-        ip, subnet_id = wish["ip_address"], wish.get("subnet_id")
-        if not take(lambda f, ip=ip, s=subnet_id: f["ip_address"] == ip and s in (None, f["subnet_id"])):
-            asked.append(dict(wish))
-    for wish in by_subnet:
-        wanted_in = wish.get("subnet_id")
-        if not take(lambda f, s=wanted_in: f["subnet_id"] == s):
-            asked.append(dict(wish))
-    return kept, asked
-
-
-def refuse_lost_floating(
-    tx: Transaction, old: Row, kept: Sequence[Mapping[str, str]], asked: Sequence[Mapping[str, Any]]
-) -> None:
-    """A floating IP holds the address that it points at."""
-    from weft.resources import floatingip
-
-    stay = {fixed["ip_address"] for fixed in kept} | {wish.get("ip_address") for wish in asked}
-    gone = [fixed["ip_address"] for fixed in old["fixed_ips"] if fixed["ip_address"] not in stay]
-    if gone:
-        floatingip.refuse_loss(tx, old["id"], gone)
-
-
 def refuse_moved_leg(tx: Transaction, old: Row, new: Row) -> None:
     """A router's ports and the backing ports of floating IPs change hands and IPv4 addresses by their owner alone."""
     from weft.resources import floatingip, router
