@@ -33,6 +33,7 @@ DEVIATIONS: dict[tuple[str, str, str], str] = {
         "ha",
         "name",
     ): "clients ask and expect it; the extension l3-ha is not offered before a backend honours it",
+    ("port", "status_reason", "name"): "Weft's own: every status that is not good has a reason that its owner can read",
     ("security_group", "stateful", "default"): "absent means the project's or the system's default statefulness",
 }
 """(member, attribute, word) -> why it differs from the facts."""
