@@ -218,7 +218,7 @@ class NetworkStrategy(Strategy):
 
     def write_update(self, tx: Transaction, old: Row, new: Row) -> None:
         tx.update(self.resource, old, new)
-        if new["shared"] != old["shared"] or new["router:external"] != old["router:external"]:
+        if any(new[name] != old[name] for name in _ELSEWHERE):
             tx.touch(self.resource, new)
 
     def validate_delete(self, tx: Transaction, row: Row) -> None:
@@ -243,6 +243,10 @@ class NetworkStrategy(Strategy):
         subnet.delete_all_of(tx, row["id"])
         segment.remove(tx, row["id"])
         tx.delete(self.resource, row)
+
+
+_ELSEWHERE = ("shared", "router:external", *segment.PROVIDER)
+"""What may change of a network without standing in its own row."""
 
 
 def _segment_filter(column: str) -> Filter:
