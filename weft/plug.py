@@ -157,10 +157,7 @@ def _bind(config: Config, client: Client, port: dict[str, Any], wish: Wish) -> d
     change = {"binding:host_id": config.api.host, "device_id": device, "device_owner": OWNER}
     bound = client.put(f"/ports/{port['id']}", {"port": change})["port"]
     if bound["binding:vif_type"] == "binding_failed":
-        raise PlugError(
-            f"port {port['id']} cannot be bound to host {config.api.host}; `weft check` tells why "
-            f"(is the dataplane of `weft up` running under this host name?)"
-        )
+        raise PlugError(f"port {port['id']} cannot be bound to host {config.api.host}: {bound['status_reason']}")
     return dict(bound)
 
 
@@ -169,7 +166,7 @@ def _wait_until_active(client: Client, port: dict[str, Any], timeout: float) -> 
     pause = 0.01
     while port["status"] != "ACTIVE":
         if time.monotonic() > deadline:
-            raise PlugError(f"port {port['id']} is {port['status']} after {timeout:.0f} s; `weft check` tells why")
+            raise PlugError(f"port {port['id']} is {port['status']} after {timeout:.0f} s: {port['status_reason']}")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.25)
         port = client.get(f"/ports/{port['id']}")["port"]
