@@ -106,17 +106,19 @@ def _limit(resource: Resource, given: Mapping[str, list[str]], config: Config) -
     return limit or None
 
 
-def links(request: Request, url: str, rows: Sequence[Row]) -> list[dict[str, str]]:
-    """`next` and `previous` of a page, as query.md of the API's facts has them: a full page has both."""
+def links(request: Request, url: str, rows: Sequence[Row], key: str = "id") -> list[dict[str, str]]:
+    """`next` and `previous` of a page, as query.md of the API's facts has them: a full page has both.
+
+    Markers are values of the attribute `key`."""
     query = request.query
     assert query.limit is not None
     kept = [(name, value) for name, value in request.parameters if name not in ("marker", "page_reverse")]
     found = []
     full = len(rows) >= query.limit
     if full or query.reverse:
-        marker = [("marker", rows[-1]["id"])] if rows else []
+        marker = [("marker", rows[-1][key])] if rows else []
         found.append({"rel": "next", "href": f"{url}?{urlencode([*kept, *marker])}"})
     if full or not query.reverse:
-        marker = [("marker", rows[0]["id"])] if rows else []
+        marker = [("marker", rows[0][key])] if rows else []
         found.append({"rel": "previous", "href": f"{url}?{urlencode([*kept, *marker, ('page_reverse', 'True')])}"})
     return found

@@ -26,7 +26,7 @@ class Action:
     """A PUT (or GET) on one object that is none of the five operations: /routers/{id}/add_router_interface.
 
     `run(tx, row, body)` gets the object and the whole decoded body and returns the whole response body.
-    `policy` is the rule asked besides get_<member>; '' means none.
+    `policy` is the rule asked besides get_<member>; '' means none. `needs_body` False: it may come without one.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Action:
     method: str = "PUT"
     status: int = 200
     policy: str = ""
+    needs_body: bool = True
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class Resource:
     `extension` is the alias that brings the resource, `shims` those that only promise behaviour of it.
     `quota` names its limit; None: not counted. `visible_by_rbac`: RBAC actions that show it to other projects.
     `not_found` is raised for an id that is not there or not the caller's to see. `internal` columns are no attributes of
-    the API; rows have them under their own names.
+    the API; rows have them under their own names. `key` is the attribute by which URLs name an object; other keys than
+    id tell the objects below one parent apart. `update_rule`: the policy rule of PUT where it is not `update_<rule>`.
     """
 
     member: str
@@ -77,6 +79,8 @@ class Resource:
     plural: str = ""
     aliases: tuple[str, ...] = field(default=())
     internal: tuple[str, ...] = ()
+    key: str = "id"
+    update_rule: str = ""
 
     def __post_init__(self) -> None:
         self.strategy.resource = self
@@ -108,8 +112,14 @@ class Resource:
 
     @cached_property
     def guarded(self) -> frozenset[str]:
-        """Attributes that have a policy rule of their own when set."""
-        return frozenset(a.name for a in self.attributes if a.policy)
+        """Attributes that have a policy rule of their own when set. The API has no such rules below a parent."""
+        return frozenset() if self.parent else frozenset(a.name for a in self.attributes if a.policy)
+
+    def missing(self, id: str, parent_id: str = "") -> errors.NotFound:
+        """The fault for an object that is not there or not the caller's to see."""
+        if self.key == "id" or self.parent is None:
+            return self.not_found(id=id)
+        return self.not_found(**{self.key: id, self.parent.column: parent_id})
 
     @cached_property
     def reader(self) -> BodyReader:

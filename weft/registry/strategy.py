@@ -47,6 +47,9 @@ class Strategy:
         for row in rows:
             self.view(tx, row)
 
+    def check_parent(self, tx: Any, parent: Row) -> None:
+        """Raise the fault if the object `parent` has no sub-resources of this kind."""
+
     def lists_write(self, tx: Any, query: Any) -> bool:
         """True if something is to be created before this list (weft.store.rows.Query) can be answered: a project's default
         security group. The list then starts again in a write transaction, with `before_list`."""

@@ -79,7 +79,10 @@ def _visible(resource: Resource) -> ColumnElement[bool]:
 @cache
 def _by_id(resource: Resource, everybody: bool) -> tuple[tuple[str, ...], Select[Any]]:
     names, statement = _base(resource, everybody)
-    return names, statement.where(resource.table.c.id == bindparam("row_id"))
+    statement = statement.where(resource.table.c[resource.key] == bindparam("row_id"))
+    if resource.key != "id" and resource.parent:
+        statement = statement.where(resource.table.c[resource.parent.column] == bindparam("parent_id"))
+    return names, statement
 
 
 @cache
@@ -98,10 +101,11 @@ def _everybody(tx: Transaction, everybody: bool) -> bool:
     return everybody or tx.context.sees_everything
 
 
-def find(tx: Transaction, resource: Resource, id: str, *, everybody: bool) -> Row | None:
+def find(tx: Transaction, resource: Resource, id: str, *, everybody: bool, parent_id: str = "") -> Row | None:
     """One object by its id, or None when it is not there or not visible."""
     names, statement = _by_id(resource, _everybody(tx, everybody))
-    found = tx.connection.execute(statement, {"row_id": id, "project_id": tx.context.project_id}).all()
+    values = {"row_id": id, "parent_id": parent_id, "project_id": tx.context.project_id}
+    found = tx.connection.execute(statement, values).all()
     return _complete(tx, resource, names, found)[0] if found else None
 
 
@@ -119,7 +123,7 @@ def page(tx: Transaction, resource: Resource, query: Query, *where: ColumnElemen
     statement = statement.where(*clauses)
     keys = _sort_keys(resource, query.sort)
     if query.limit is not None and query.marker:
-        statement = statement.where(_beyond(tx, resource, keys, query))
+        statement = statement.where(_beyond(tx, resource, keys, query, where))
     for expression, descending in keys:
         statement = statement.order_by(expression.desc() if descending != query.reverse else expression.asc())
     if query.limit is not None:
@@ -158,8 +162,8 @@ def _tags(resource: Resource, name: str, values: Sequence[str]) -> ColumnElement
 def _sort_keys(resource: Resource, sort: Sequence[tuple[str, bool]]) -> list[tuple[ColumnElement[Any], bool]]:
     expressions = _expressions(resource)
     keys = [(_without_null(expressions[name]), descending) for name, descending in sort if name in expressions]
-    if "id" in expressions and all(name != "id" for name, _ in sort):
-        keys.append((expressions["id"], False))
+    if resource.key in expressions and all(name != resource.key for name, _ in sort):
+        keys.append((expressions[resource.key], False))
     return keys
 
 
@@ -171,11 +175,15 @@ def _without_null(expression: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def _beyond(
-    tx: Transaction, resource: Resource, keys: Sequence[tuple[ColumnElement[Any], bool]], query: Query
+    tx: Transaction,
+    resource: Resource,
+    keys: Sequence[tuple[ColumnElement[Any], bool]],
+    query: Query,
+    where: Sequence[ColumnElement[bool]],
 ) -> ColumnElement[bool]:
     """Rows after the marker (before it, in reverse) in the order of `keys`."""
     found = tx.connection.execute(
-        select(*(expression for expression, _ in keys)).where(resource.table.c.id == query.marker),
+        select(*(expression for expression, _ in keys)).where(resource.table.c[resource.key] == query.marker, *where),
         {"project_id": tx.context.project_id},
     ).first()
     if found is None:

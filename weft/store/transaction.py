@@ -89,15 +89,15 @@ class Transaction:
     def first(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> SqlRow[Any] | None:
         return self.connection.execute(statement, parameters).first()
 
-    def find(self, resource: Resource, id: str, *, everybody: bool = False) -> Row | None:
+    def find(self, resource: Resource, id: str, *, everybody: bool = False, parent_id: str = "") -> Row | None:
         """The object with that id if the caller may see it (`everybody`: if it exists)."""
-        return rows.find(self, resource, id, everybody=everybody)
+        return rows.find(self, resource, id, everybody=everybody, parent_id=parent_id)
 
-    def get(self, resource: Resource, id: str, *, everybody: bool = False) -> Row:
+    def get(self, resource: Resource, id: str, *, everybody: bool = False, parent_id: str = "") -> Row:
         """Like `find`, but raises the resource's NotFound."""
-        row = self.find(resource, id, everybody=everybody)
+        row = self.find(resource, id, everybody=everybody, parent_id=parent_id)
         if row is None:
-            raise resource.not_found(id=id)
+            raise resource.missing(id, parent_id)
         return row
 
     def list(self, resource: Resource, *where: Any, everybody: bool = True) -> list[Row]:
