@@ -242,7 +242,6 @@ def test_it_moves_to_another_port_and_away(site: Site) -> None:
 def test_a_change_of_something_else_keeps_the_port(site: Site) -> None:
     port = site.port()
     fip = site.fip(port_id=port["id"])
-    assert changed(site.api, fip)["port_id"] == port["id"]
     found = changed(site.api, fip, description="d")
     assert (found["port_id"], found["router_id"], found["description"]) == (port["id"], site.router["id"], "d")
 

@@ -44,3 +44,38 @@ def test_ports_are_tagged_as_they_are_made(api: Api) -> None:
     bodies = [{"network_id": network, "tags": ["red", "blue"]}, {"network_id": network}]
     _, made = api.post("/ports", {"ports": bodies})
     assert [sorted(port["tags"]) for port in made["ports"]] == [["blue", "red"], []]
+
+
+def test_sharing_shows_an_address_group_but_not_to_updates(api: Api) -> None:
+    owner, guest = api, api.as_("2" * 32)
+    group = owner.make("address-groups", name="a", addresses=["198.18.0.0/15"])["id"]
+    policy = {
+        "object_type": "address_group",
+        "object_id": group,
+        "action": "access_as_shared",
+        "target_tenant": guest.project,
+    }
+    status, answer = owner.post("/rbac-policies", {"rbac_policy": policy})
+    assert status == 201, answer
+    path = f"/address-groups/{group}"
+    assert guest.get(path)[0] == 200
+    assert guest.fault(guest.put(path, {"address_group": {"name": "b"}})) == (404, "HTTPNotFound")
+    assert guest.fault(guest.delete(path)) == (403, "PolicyNotAuthorized")
+    reader = api.as_(api.project, "reader")
+    assert reader.fault(reader.put(path, {"address_group": {"name": "b"}})) == (403, "PolicyNotAuthorized")
+
+
+def test_a_floating_ip_of_which_nothing_is_said_leads_nowhere(api: Api) -> None:
+    outside = api.admin.make("networks", **{"router:external": True})["id"]
+    api.admin.make("subnets", network_id=outside, ip_version=4, cidr="203.0.113.0/24")
+    inside = api.make("networks")["id"]
+    subnet = api.make("subnets", network_id=inside, ip_version=4, cidr="10.0.0.0/24")["id"]
+    router = api.make("routers", external_gateway_info={"network_id": outside})["id"]
+    assert api.put(f"/routers/{router}/add_router_interface", {"subnet_id": subnet})[0] == 200
+    port = api.make("ports", network_id=inside)["id"]
+    made = api.make("floatingips", floating_network_id=outside, port_id=port)
+    assert made["port_id"] == port
+    kept = api.put(f"/floatingips/{made['id']}", {"floatingip": {"description": "web"}})[1]["floatingip"]
+    assert (kept["port_id"], kept["router_id"]) == (port, router)
+    freed = api.put(f"/floatingips/{made['id']}", {"floatingip": {}})[1]["floatingip"]
+    assert [freed[name] for name in ("port_id", "fixed_ip_address", "router_id")] == [None, None, None]

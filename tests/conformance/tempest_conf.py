@@ -31,7 +31,7 @@ def write(path: Path, keystone: Keystone, network_url: str) -> None:
     admin = _Admin(keystone, f"{network_url}/v2.0")
     extensions = sorted(one["alias"] for one in admin("GET", "/extensions")["extensions"])
     external = _external_network(admin, extensions)
-    if {"subnet_allocation", "default-subnetpools"} <= set(extensions):
+    if "default-subnetpools" in extensions:
         for version, prefix, length in POOLS:
             pool = {"name": f"default-v{version}", "prefixes": [prefix], "default_prefixlen": length}
             admin("POST", "/subnetpools", {"subnetpool": {**pool, "is_default": True, "shared": True}})
@@ -89,6 +89,8 @@ def _sections(folder: Path, keystone_url: str, extensions: list[str], external: 
             "public_network_id": external,
             "floating_network_name": "public",
             "project_networks_reachable": "false",
+            "build_timeout": "60",
+            "build_interval": "1",
         },
         "network-feature-enabled": {
             "api_extensions": ",".join(extensions),

@@ -20,6 +20,12 @@ bind_port = {port}
 host = on-paper
 # The suites try names of ports only where their domain is not the default.
 dns_domain = conformance.example.
+[quotas]
+# A class of cases makes more in one project than a project may have by default.
+quota_router = 100
+quota_floatingip = 500
+quota_security_group = 100
+quota_security_group_rule = 1000
 [keystone_authtoken]
 auth_url = {keystone}
 username = neutron

@@ -124,14 +124,15 @@ class Controller:
             elif resource.strategy.lists_write(tx, asked.query):
                 return None
             where = [resource.table.c[resource.parent.column] == parent_id] if resource.parent else []
-            if resource.parent:
-                tx.get(resource.parent.resource, parent_id)
+            _look_at_parent(tx, resource, parent_id)
             found = rows.page(tx, resource, asked.query, *where)
             rule = f"get_{resource.rule}"
             allowed = [row for row in found if self.policy.allows(context, rule, Target(tx, resource, row))]
             body: dict[str, Any] = {resource.items: self._show(tx, resource, allowed, asked.fields)}
             if asked.query.limit is not None:
-                body[f"{resource.items}_links"] = queries.links(asked, self._url(request), found)
+                body[f"{resource.items}_links"] = queries.links(
+                    asked, self._url(request), found, resource.key
+                )
             return body
 
         body = self.reading(context, work)
@@ -166,8 +167,7 @@ class Controller:
 
         def work(tx: Transaction) -> list[Row]:
             fresh = [{**one, **hung} for one in values]
-            if resource.parent:
-                tx.get(resource.parent.resource, parent_id)
+            _look_at_parent(tx, resource, parent_id)
             for one, said in zip(fresh, explicit, strict=True):
                 self.policy.authorize(
                     context, "create", resource.rule, Target(tx, resource, one), said, resource.guarded
@@ -227,7 +227,8 @@ class Controller:
     ) -> None:
         """A member action: GET rule first, then the rule named like the action."""
         context: Context = request.context.caller
-        body = read_json(request) if action.method != "GET" else None
+        wanted = action.needs_body or request.content_length
+        body = read_json(request) if wanted and action.method != "GET" else None
         expected = _if_match(request)
 
         def work(tx: Transaction) -> Any:
@@ -256,18 +257,30 @@ class Controller:
         said: Mapping[str, Any] | None = None,
     ) -> Row:
         """The object, if the caller may see it (else 404) and do `action` to it (else 403)."""
-        if resource.parent:
-            tx.get(resource.parent.resource, parent_id)
-        row = tx.get(resource, id)
+        _look_at_parent(tx, resource, parent_id)
+        row = tx.get(resource, id, parent_id=parent_id)
         if resource.parent and row[resource.parent.column] != parent_id:
-            raise resource.not_found(id=id)
+            raise resource.missing(id, parent_id)
         visible = self.policy.allows(tx.context, f"get_{resource.rule}", Target(tx, resource, row))
         if not visible and (not action or not tx.context.sees_everything):
             raise errors.HTTPNotFound()
         if action:
             target = Target(tx, resource, {**row, **(changes or {})})
-            self.policy.authorize(tx.context, action, resource.rule, target, said or {}, resource.guarded)
+            rule = resource.update_rule if action == "update" and resource.update_rule else action
+            try:
+                self.policy.authorize(tx.context, rule, resource.rule, target, said or {}, resource.guarded)
+            except errors.PolicyNotAuthorized:
+                if action == "update" and self._only_shared(tx, resource, row):
+                    raise errors.HTTPNotFound() from None
+                raise
         return row
+
+    def _only_shared(self, tx: Transaction, resource: Resource, row: Row) -> bool:
+        """The caller sees the object by its sharing alone, which an update does not read unless rules need it: it is not there."""
+        shared = resource.by_name.get("shared")
+        if shared is None or shared.required_by_policy or not row["shared"]:
+            return False
+        return not self.policy.allows(tx.context, f"get_{resource.rule}", Target(tx, resource, {**row, "shared": False}))
 
     def _show(self, tx: Transaction, resource: Resource, found: list[Row], fields: frozenset[str]) -> list[Row]:
         """What the caller may see of the rows, and asked for."""
@@ -285,6 +298,12 @@ class Controller:
     def _url(self, request: falcon.Request) -> str:
         prefix = self.config.api.network_link_prefix
         return f"{prefix.rstrip('/')}{request.path}" if prefix else f"{request.forwarded_prefix}{request.path}"
+
+
+def _look_at_parent(tx: Transaction, resource: Resource, parent_id: str) -> None:
+    """Raise the fault if there is no such parent for the caller, or none that has these sub-resources."""
+    if resource.parent:
+        resource.strategy.check_parent(tx, tx.get(resource.parent.resource, parent_id))
 
 
 def _explicit(resource: Resource, body: Mapping[str, Any], operation: Operation) -> dict[str, Any]:

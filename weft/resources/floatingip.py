@@ -113,9 +113,10 @@ class FloatingIPStrategy(Strategy):
         if changes.get("fixed_ip_address") and not changes.get("port_id"):
             raise _refused("fixed_ip_address cannot be specified without a port_id")
         new["fixed_ip_address"] = old["fixed_ip_address"]
-        if "port_id" not in changes:
+        # Saying nothing has meant "lead nowhere" since a floating IP had nothing else to say; clients rely on it.
+        if changes and "port_id" not in changes:
             return
-        if changes["port_id"]:
+        if changes.get("port_id"):
             if old["port_forwardings"]:
                 raise errors.FipInUseByPortForwarding(id=old["id"])
             _lead_to(tx, new, changes["port_id"], changes.get("fixed_ip_address"))
