@@ -11,6 +11,8 @@ UP ?=
 # make test TESTS="tests/unit -k port": what of the tests; WORKERS: how many at once
 TESTS ?= tests
 WORKERS ?= 2
+# make test CONFORMANCE=full: of the public tempest suites all cases, not only those they mark as smoke
+CONFORMANCE ?= smoke
 # make bench BENCH="--only port --big 1000": options of benchmarks/api.py
 BENCH ?=
 
@@ -33,7 +35,7 @@ test:  ## install what is missing and run every test (choose: TESTS="...", WORKE
 ifeq ($(root),)
 	@echo "weft: not root, so the tests that send packets are skipped; the summary names them." >&2
 endif
-	@exec $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --timeout 300 $(TESTS)
+	@exec $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --timeout 300 --conformance $(CONFORMANCE) $(TESTS)
 
 lint:  ## style, types and who may import whom
 	@scripts/venv dev
@@ -60,7 +62,7 @@ bench:  ## measure a fresh Weft beside the figures of upstream (options: BENCH="
 
 conformance:  ## all of the public tempest suites against a fresh Weft beside a real Keystone; writes docs/conformance.md
 	@scripts/venv dev
-	@exec $(BIN)/pytest --timeout 7200 tests/conformance --run-conformance
+	@exec $(BIN)/pytest tests/conformance/test_suites.py --conformance page
 
 reference:  ## write the generated pages of the documentation anew
 	@scripts/venv dev

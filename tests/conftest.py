@@ -17,9 +17,10 @@ HERE = Path(__file__).parent
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--run-conformance",
-        action="store_true",
-        help="run all of the public tempest suites (make conformance), not the part that every run of the tests takes",
+        "--conformance",
+        choices=("smoke", "full", "page"),
+        default="smoke",
+        help="of the public tempest suites: what they mark as smoke, all, or all and write docs/conformance.md",
     )
 
 
@@ -44,8 +45,6 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
 def why_not(item: pytest.Item) -> str:
     """Why this machine cannot run the test; empty when it can."""
-    if item.get_closest_marker("full_conformance") and not item.config.getoption("--run-conformance"):
-        return "make conformance runs it"
     if item.get_closest_marker("needs_root") and os.geteuid() != 0:
         return "needs root"
     wanted = [name for marker in item.iter_markers("needs_programs") for name in marker.args]

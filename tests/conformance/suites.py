@@ -20,6 +20,8 @@ from tests.conformance.identity_service import Keystone
 HERE = Path(__file__).parent
 PACKAGES = ("tempest", "neutron-tempest-plugin", "python-subunit")
 EVERYTHING = r"(^neutron_tempest_plugin\.api)|(^tempest\.api\.network)"
+SMOKE = r"^(neutron_tempest_plugin\.api|tempest\.api\.network)\..*\[.*\bsmoke\b"
+"""The cases that the suites themselves mark as those to begin with."""
 WORKERS = 2
 
 
