@@ -167,7 +167,7 @@ class Controller:
 
         def work(tx: Transaction) -> list[Row]:
             fresh = [{**one, **hung} for one in values]
-            _look_at_parent(tx, resource, parent_id)
+            _look_at_parent(tx, resource, parent_id, creating=True)
             for one, said in zip(fresh, explicit, strict=True):
                 self.policy.authorize(
                     context, "create", resource.rule, Target(tx, resource, one), said, resource.guarded
@@ -288,7 +288,7 @@ class Controller:
             return []
         hidden = self.policy.hidden(tx.context, resource.rule, resource.shown, Target(tx, resource, found[0]))
         names = [name for name in resource.shown if name not in hidden and (not fields or name in fields)]
-        if "tenant_id" in names:
+        if "tenant_id" in names and "project_id" in found[0]:
             names.remove("tenant_id")
             return [
                 {**{name: row[name] for name in names if name in row}, "tenant_id": row["project_id"]} for row in found
@@ -300,10 +300,12 @@ class Controller:
         return f"{prefix.rstrip('/')}{request.path}" if prefix else f"{request.forwarded_prefix}{request.path}"
 
 
-def _look_at_parent(tx: Transaction, resource: Resource, parent_id: str) -> None:
+def _look_at_parent(tx: Transaction, resource: Resource, parent_id: str, *, creating: bool = False) -> None:
     """Raise the fault if there is no such parent for the caller, or none that has these sub-resources."""
-    if resource.parent:
-        resource.strategy.check_parent(tx, tx.get(resource.parent.resource, parent_id))
+    above = resource.parent
+    if above:
+        everybody = creating and above.strangers_are_refused
+        resource.strategy.check_parent(tx, tx.get(above.resource, parent_id, everybody=everybody))
 
 
 def _explicit(resource: Resource, body: Mapping[str, Any], operation: Operation) -> dict[str, Any]:

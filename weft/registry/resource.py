@@ -39,10 +39,14 @@ class Action:
 
 @dataclass(frozen=True)
 class Parent:
-    """Where a sub-resource hangs: /floatingips/{floatingip_id}/port_forwardings. `column`: its attribute with the parent's id."""
+    """Where a sub-resource hangs: /floatingips/{floatingip_id}/port_forwardings. `column`: its attribute with the parent's id.
+
+    `strangers_are_refused`: to create below a parent that one cannot see is forbidden (403), instead of unknown (404).
+    """
 
     resource: Resource
     column: str
+    strangers_are_refused: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,9 +121,8 @@ class Resource:
 
     def missing(self, id: str, parent_id: str = "") -> errors.NotFound:
         """The fault for an object that is not there or not the caller's to see."""
-        if self.key == "id" or self.parent is None:
-            return self.not_found(id=id)
-        return self.not_found(**{self.key: id, self.parent.column: parent_id})
+        parent = {self.parent.column: parent_id} if self.parent else {}
+        return self.not_found(**{self.key if self.parent else "id": id, **parent})
 
     @cached_property
     def reader(self) -> BodyReader:
