@@ -31,6 +31,7 @@ class Api:
     bind_port: int = option(9696, "TCP port that the API listens on.")
     api_workers: int = option(1, "Processes that serve the API.")
     api_threads: int = option(8, "Threads of each process.")
+    max_watchers: int = option(256, "Most clients of each process that watch changes at the same time.")
     pagination_max_limit: int = option(-1, "Most items in one page of a list; -1: no limit.")
     filter_validation: bool = option(True, "Refuse query parameters that are no filters, instead of ignoring them.")
     network_link_prefix: str = option("", "Scheme, host and path that replace those of the request in links.")
@@ -54,6 +55,9 @@ class Api:
     host: str = option(socket.gethostname(), "Name of this host in bindings and agents.")
     state_path: str = option("", "Folder for the database, secrets and sockets of a one-machine installation.")
     vlan_transparent: bool | None = option(None, "Offer vlan_transparent on networks.")
+    notify_nova_on_port_status_changes: bool = option(True, "Tell Nova when an instance's port comes up or goes down.")
+    notify_nova_on_port_data_changes: bool = option(True, "Tell Nova when an instance's port or its floating IP changes.")
+    send_events_interval: int = option(2, "Seconds for which events for Nova are gathered before they are sent.")
     ipv6_pd_enabled: bool = option(False, "Use prefix delegation for IPv6 subnets without a pool.")
 
 
@@ -133,12 +137,41 @@ class OsloPolicy:
 
 @dataclass(frozen=True)
 class Nova:
-    """[nova]: where instances ask for metadata."""
+    """[nova]: how to tell Nova what it waits for, and where instances ask for metadata."""
+
+    auth_url: str = option("", "Keystone, for events to Nova; empty: none are sent.")
+    username: str = option("", "User who may send events: an administrator or service of Nova.")
+    password: str = option("", "Its password.")
+    project_name: str = option("service", "Its project.")
+    user_domain_name: str = option("Default", "Domain of the user.")
+    project_domain_name: str = option("Default", "Domain of its project.")
+    region_name: str = option("", "Region of the Nova to tell; empty: the only one.")
+    endpoint_type: str = option("public", "Interface of Nova's endpoint in the catalogue: public, internal or admin.")
+    endpoint_override: str = option("", "URL of Nova's API, instead of the catalogue's.")
+    cafile: str = option("", "Certificates of the authorities that Nova and Keystone are trusted by.")
+    insecure: bool = option(False, "Trust any certificate.")
+    timeout: int = option(30, "Seconds to wait for an answer.")
 
     metadata_host: str = option("", "Nova's metadata service (host name or address); empty: none.")
     metadata_port: int = option(8775, "Its TCP port.")
     metadata_protocol: str = option("http", "http or https.")
     metadata_proxy_shared_secret: str = option("", "Secret that signs the instance id, the same as in Nova.")
+
+
+@dataclass(frozen=True)
+class Notifications:
+    """[oslo_messaging_notifications]: what others hear on the message bus; needs weft[notifications].
+
+    oslo.messaging reads this section itself, and those of its transports.
+    """
+
+    driver: tuple[str, ...] = option((), "messagingv2, messaging, log, test or noop; empty: no notifications.")
+    transport_url: str = option("", "Message bus, as rabbit://user:password@host:5672/; empty: that of [DEFAULT].")
+    topics: tuple[str, ...] = option(("notifications",), "Topics that they are sent to.")
+
+    @property
+    def on(self) -> bool:
+        return any(name != "noop" for name in self.driver)
 
 
 @dataclass(frozen=True)
@@ -169,6 +202,7 @@ class Config:
     identity: Identity = field(default_factory=Identity)
     policy: OsloPolicy = field(default_factory=OsloPolicy)
     nova: Nova = field(default_factory=Nova)
+    notifications: Notifications = field(default_factory=Notifications)
     linux: Linux = field(default_factory=Linux)
     #: sections as found in the files, for libraries that read their own (keystonemiddleware)
     files: tuple[str, ...] = ()
@@ -190,6 +224,7 @@ SECTIONS: Mapping[str, str] = {
     "identity": "keystone_authtoken",
     "policy": "oslo_policy",
     "nova": "nova",
+    "notifications": "oslo_messaging_notifications",
     "linux": "linux",
 }
 """Field of Config -> section of the file."""

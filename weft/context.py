@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import uuid4
 
 
@@ -37,6 +38,22 @@ class Context:
     def sees_everything(self) -> bool:
         """True where rows of every project are visible: an administrator or another OpenStack service."""
         return self.is_admin or self.is_service
+
+
+    def facts(self) -> dict[str, Any]:
+        """Who asks, as oslo.context writes it, for those who hear of it by a message."""
+        return {
+            "user_id": self.user_id,
+            "user_name": self.user_name,
+            "project_id": self.project_id,
+            "project_name": self.project_name,
+            "tenant": self.project_id,
+            "tenant_id": self.project_id,
+            "roles": sorted(self.roles),
+            "is_admin": self.is_admin,
+            "request_id": self.request_id,
+            "global_request_id": self.global_request_id or None,
+        }
 
 
 def internal(request_id: str = "") -> Context:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import ColumnElement, bindparam, select, true, update
 
 from weft.backends.interface import Report, Status
 from weft.ipam.allocate import ROUTER_OWNERS
@@ -19,24 +19,27 @@ LONGEST_REASON = 255
 LEG_OWNERS = sorted({*ROUTER_OWNERS, "network:router_gateway"})
 
 
-def write(tx: Transaction, report: Report, routers: Mapping[str, LogicalRouter]) -> int:
+def write(tx: Transaction, report: Report, routers: Mapping[str, LogicalRouter], host: str) -> int:
     """Write what `report` says where it differs from what the API shows; returns how many objects moved.
 
-    A router's status is that of its legs and of its floating IPs; the router itself stays ACTIVE, as in the API.
+    A router's status is that of its legs and of its floating IPs; the router itself stays ACTIVE, as in the API. Of
+    workloads' ports only those count that are still bound to `host`: others are another host's to report.
     """
     ports: dict[str, Status] = {}
+    legs: dict[str, Status] = {}
     floating: dict[str, Status] = {}
     for key, status in report.status.items():
         if key.kind == "port":
             ports[key.id] = status
         elif key.kind == "router" and key.id in routers:
             value = routers[key.id]
-            ports.update({leg.id: status for leg in value.ports})
+            legs.update({leg.id: status for leg in value.ports})
             if value.gateway:
-                ports[value.gateway.id] = status
+                legs[value.gateway.id] = status
             floating.update({nat.id: status for nat in value.nats})
             floating.update({one.id: status for one in _forwarded(tx, value)} if value.forwardings else {})
-    return _write_ports(tx, ports) + _write_floating(tx, floating)
+    here = PORTS.c.binding_host_id == host
+    return _write_ports(tx, ports, here) + _write_ports(tx, legs, true()) + _write_floating(tx, floating)
 
 
 def _forwarded(tx: Transaction, value: LogicalRouter) -> Sequence[Any]:
@@ -47,14 +50,21 @@ def _forwarded(tx: Transaction, value: LogicalRouter) -> Sequence[Any]:
     return tx.all(statement)
 
 
-def _write_ports(tx: Transaction, found: Mapping[str, Status]) -> int:
+def _write_ports(tx: Transaction, found: Mapping[str, Status], where: ColumnElement[bool]) -> int:
     moved = 0
     ids = sorted(found)
     for start in range(0, len(ids), 500):
         statement = select(
-            PORTS.c.id, PORTS.c.project_id, PORTS.c.status, PORTS.c.status_reason, PORTS.c.revision_number
+            PORTS.c.id,
+            PORTS.c.project_id,
+            PORTS.c.status,
+            PORTS.c.status_reason,
+            PORTS.c.revision_number,
+            PORTS.c.device_id,
+            PORTS.c.device_owner,
+            PORTS.c.binding_host_id.label("binding:host_id"),
         )
-        for row in tx.all(statement.where(PORTS.c.id.in_(ids[start : start + 500]))):
+        for row in tx.all(statement.where(PORTS.c.id.in_(ids[start : start + 500]), where)):
             status = found[row.id]
             wanted, reason = (ACTIVE, "") if status.up else (DOWN, status.reason[:LONGEST_REASON])
             if (row.status, row.status_reason) == (wanted, reason):
@@ -69,7 +79,8 @@ def _write_ports(tx: Transaction, found: Mapping[str, Status]) -> int:
                     "revision_number": row.revision_number + 1,
                 },
             )
-            tx.record(PORT, {**row._mapping, "revision_number": row.revision_number + 1}, "status")
+            old = dict(row._mapping)
+            tx.record(PORT, {**old, "status": wanted, "revision_number": row.revision_number + 1}, "status", old)
             moved += 1
     return moved
 
@@ -78,7 +89,8 @@ def _write_floating(tx: Transaction, found: Mapping[str, Status]) -> int:
     if not found:
         return 0
     moved = 0
-    columns = (FLOATINGIPS.c.id, FLOATINGIPS.c.project_id, FLOATINGIPS.c.status, FLOATINGIPS.c.revision_number)
+    table = FLOATINGIPS.c
+    columns = (table.id, table.project_id, table.status, table.revision_number, table.port_id)
     for row in tx.all(select(*columns).where(FLOATINGIPS.c.id.in_(sorted(found)))):
         wanted = ACTIVE if found[row.id].up else DOWN
         if row.status == wanted:

@@ -62,6 +62,17 @@ class Strategy:
         """Keys that policy rules ask of a target and that are no attribute: `network:project_id`."""
         return {}
 
+    def was_visible(self, tx: Any, row: Row) -> bool:
+        """The pendant of `visible` for a row that is gone: the caller could see it, not being its owner."""
+        return False
+
+    def facts(self, old: Row | None, new: Row) -> Mapping[str, Any]:
+        """What the change log remembers of the object for readers that come when it is different again or gone.
+
+        `old` is None on create. Names that begin with `was` keep their first value when a transaction changes it twice.
+        """
+        return {}
+
     def install(self, connection: Any) -> None:
         """Write the rows that are there from the start; called once, when the table has just been made."""
 

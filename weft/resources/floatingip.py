@@ -93,6 +93,9 @@ class FloatingIPStrategy(Strategy):
         row["port_details"] = _details(row["port_details"][0]) if row["port_details"] else None
         row["port_forwardings"] = [_without_null(one) for one in row["port_forwardings"]]
 
+    def facts(self, old: Row | None, new: Row) -> Mapping[str, Any]:
+        return {"port_id": new["port_id"], "was_port_id": old["port_id"] if old else None}
+
     def prepare(self, tx: Transaction, values: Row) -> None:
         port_id, fixed = values["port_id"], values["fixed_ip_address"]
         if fixed and not port_id:

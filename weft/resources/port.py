@@ -136,6 +136,19 @@ class PortStrategy(Strategy):
         mine = select(network.NETWORKS.c.id).where(network.NETWORKS.c.project_id == access.caller)
         return PORTS.c.network_id.in_(mine)
 
+    def was_visible(self, tx: Transaction, row: Row) -> bool:
+        found = tx.first(select(network.NETWORKS.c.project_id).where(network.NETWORKS.c.id == row["network_id"]))
+        return found is not None and found[0] == tx.context.project_id
+
+    def facts(self, old: Row | None, new: Row) -> Mapping[str, Any]:
+        return {
+            "device_id": new["device_id"],
+            "device_owner": new["device_owner"],
+            "host": new["binding:host_id"],
+            "status": new["status"],
+            "was": old["status"] if old else None,
+        }
+
     def filters(self) -> Any:
         return {
             "fixed_ips": port_checks.filter_fixed_ips,

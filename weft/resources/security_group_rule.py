@@ -112,6 +112,10 @@ class SecurityGroupRuleStrategy(Strategy):
         groups = security_group.SECURITY_GROUPS
         return RULES.c.security_group_id.in_(select(groups.c.id).where(groups.c.project_id == access.caller))
 
+    def was_visible(self, tx: Transaction, row: Row) -> bool:
+        group = tx.find(security_group.SECURITY_GROUP, row["security_group_id"], everybody=True)
+        return group is not None and group["project_id"] == tx.context.project_id
+
     def lists_write(self, tx: Transaction, query: Any) -> bool:
         return security_group.misses_default(tx, query)
 

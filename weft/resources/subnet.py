@@ -94,6 +94,9 @@ class SubnetStrategy(Strategy):
     def visible(self) -> Any:
         return access.granted(SUBNETS.c.network_id, (access.SHARED, access.EXTERNAL))
 
+    def was_visible(self, tx: Transaction, row: Row) -> bool:
+        return tx.find(network.NETWORK, row["network_id"]) is not None
+
     def related(self) -> Any:
         return {
             "network:project_id": lambda tx, row: network.load(tx, row["network_id"])["project_id"],

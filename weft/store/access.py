@@ -73,10 +73,12 @@ def dependent(project: ColumnElement[str], id: str, owner: str, losing: str) -> 
 
 
 _FORGET = (
-    delete(RBAC_ENTRIES).where(RBAC_ENTRIES.c.object_id == bindparam("object")).returning(RBAC_ENTRIES.c.project_id)
+    delete(RBAC_ENTRIES)
+    .where(RBAC_ENTRIES.c.object_id == bindparam("object"))
+    .returning(RBAC_ENTRIES.c.project_id, RBAC_ENTRIES.c.target_tenant)
 )
 
 
-def forget(connection: Connection, object_id: str) -> list[str]:
-    """Delete the RBAC policies of an object that goes away; returns the project of each."""
-    return [row[0] for row in connection.execute(_FORGET, {"object": object_id})]
+def forget(connection: Connection, object_id: str) -> list[tuple[str, str]]:
+    """Delete the RBAC policies of an object that goes away; returns the project and the target of each."""
+    return [(row[0], row[1]) for row in connection.execute(_FORGET, {"object": object_id})]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Index, Integer, String, Table, delete, func, insert, select
+from sqlalchemy import JSON, BigInteger, Column, Connection, Index, Integer, String, Table, delete, func, insert, select
 
+from weft.store import cursors
 from weft.store.schema import ID, METADATA, PROJECT
 
 CHANGES = Table(
@@ -20,14 +22,22 @@ CHANGES = Table(
     Column("operation", String(8), nullable=False),
     Column("request_id", String(64), nullable=False),
     Column("at", String(20), nullable=False),
+    Column("facts", JSON(none_as_null=True)),
     Index("ix_changes_at", "at"),
     sqlite_autoincrement=True,  # numbers are never used twice, also after pruning
 )
 
 
+NOTIFICATION = "notification"
+"""The kind of entries that are messages for others, and no objects."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that a committed transaction did. `operation`: create, update, delete, or status (only the status moved)."""
+    """One thing that a committed transaction did. `operation`: create, update, delete, or status (only the status moved).
+
+    `facts`: what readers need that may be gone when they come; Strategy.facts of the resource says what.
+    """
 
     kind: str
     id: str
@@ -37,6 +47,7 @@ class Change:
     request_id: str
     at: str
     sequence: int = 0
+    facts: Mapping[str, Any] | None = None
 
 
 _INSERT = insert(CHANGES)
@@ -59,6 +70,14 @@ def after(connection: Connection, sequence: int, limit: int = 1000) -> list[Chan
     return [Change(**row) for row in connection.execute(statement).mappings()]
 
 
-def prune(connection: Connection, before: str) -> int:
-    """Forget entries older than the time `before`; returns how many."""
-    return connection.execute(delete(CHANGES).where(CHANGES.c.at < before)).rowcount
+def prune(connection: Connection, before: str, consumers: Iterable[str] = ()) -> int:
+    """Forget entries older than the time `before`, except what one of `consumers` has yet to read; returns how many."""
+    newest = connection.execute(select(func.max(CHANGES.c.sequence)).where(CHANGES.c.at < before)).scalar()
+    if newest is None:
+        return 0
+    done = cursors.behind(connection, consumers)
+    newest = int(newest) if done is None else min(int(newest), done)
+    forgotten = connection.execute(delete(CHANGES).where(CHANGES.c.sequence <= newest)).rowcount
+    if forgotten:
+        cursors.put(connection, cursors.PRUNED, newest)
+    return forgotten

@@ -48,6 +48,7 @@ class Transaction:
         "_fresh",
         "_limits",
         "_memo",
+        "_messages",
         "config",
         "connection",
         "context",
@@ -67,6 +68,7 @@ class Transaction:
         self._charges: dict[tuple[str, str], int] = {}
         self._limits: set[tuple[str, str]] = set()
         self._memo: dict[Any, Any] = {}
+        self._messages: list[dict[str, Any]] = []
 
     # -- reading
 
@@ -142,7 +144,7 @@ class Transaction:
         self.connection.execute(
             update(table).where(table.c.id == bindparam("row_id")).values(**values), {"row_id": new["id"]}
         )
-        self.record(resource, new, "update")
+        self.record(resource, new, "update", old)
 
     def hold(self, resource: Resource, id: str) -> None:
         """Of all transactions that hold the object, one at a time commits: what they read to decide stays true.
@@ -157,11 +159,13 @@ class Transaction:
     def delete(self, resource: Resource, row: Row) -> None:
         """Delete the object and, where it has any, the RBAC policies that share it."""
         table = resource.table
+        readers = []
         if resource.visible_by_rbac:
-            for project in access.forget(self.connection, row["id"]):
+            for project, target in access.forget(self.connection, row["id"]):
                 self.charge(project, access.QUOTA, -1)
+                readers.append(target)
         self.connection.execute(delete(table).where(table.c.id == bindparam("row_id")), {"row_id": row["id"]})
-        self.record(resource, row, "delete")
+        self.record(resource, row, "delete", readers=readers)
         if resource.quota:
             self.charge(row["project_id"], resource.quota, -1)
 
@@ -181,23 +185,48 @@ class Transaction:
             )
         self.record(resource, row, "update")
 
-    def record(self, resource: Resource, row: Row, operation: str) -> None:
-        """Note in the change log that `operation` happened to `row`; several on one object in one transaction become one."""
+    def record(
+        self, resource: Resource, row: Row, operation: str, old: Row | None = None, readers: Sequence[str] = ()
+    ) -> None:
+        """Note in the change log that `operation` happened to `row`; several on one object in one transaction become one.
+
+        `old` is the row before, where that was different; `readers` the projects that could see what is deleted.
+        """
         key = (resource.member, row["id"])
+        facts = resource.strategy.facts(row if old is None and operation != "create" else old, row)
+        if operation == "delete":
+            facts = {**facts, "row": {name: row[name] for name in resource.shown if name in row}, "readers": readers}
         earlier = self._changes.get(key)
         if earlier is not None:
             if earlier["operation"] == "create" and operation == "delete":
                 operation = "delete"
             elif earlier["operation"] in ("create", "delete") or operation == "status":
                 operation = earlier["operation"]
-        self._changes[key] = {
-            "kind": resource.member,
-            "id": row["id"],
-            "revision": row.get("revision_number") or 0,
-            "project_id": row.get("project_id") or "",
+            if facts and earlier["facts"]:
+                facts = {**facts, **{name: value for name, value in earlier["facts"].items() if name.startswith("was")}}
+        self._changes[key] = self._entry(
+            resource.member, row["id"], row.get("revision_number") or 0, row.get("project_id") or "", operation, facts
+        )
+
+    def tell(self, event: str, payload: Any) -> None:
+        """A message for the bus, sent once this transaction is committed; nothing where no bus is configured."""
+        if self.config.notifications.on:
+            facts = {"event": event, "payload": payload, "context": self.context.facts()}
+            project = self.context.project_id
+            self._messages.append(self._entry(changes.NOTIFICATION, "", 0, project, "notify", facts))
+
+    def _entry(
+        self, kind: str, id: str, revision: int, project_id: str, operation: str, facts: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        return {
+            "kind": kind,
+            "id": id,
+            "revision": revision,
+            "project_id": project_id,
             "operation": operation,
             "request_id": self.context.request_id,
             "at": self.now,
+            "facts": facts or None,
         }
 
     def _next_revision(self, resource: Resource, row: Row) -> int:
@@ -230,7 +259,7 @@ class Transaction:
                     over.append(name)
         if over:
             raise errors.OverQuota(resources=sorted(set(over)))
-        changes.append(self.connection, list(self._changes.values()))
+        changes.append(self.connection, [*self._changes.values(), *self._messages])
 
     def default_limit(self, name: str) -> int:
         """The configured limit of a project for `name`; -1: none."""
@@ -240,4 +269,8 @@ class Transaction:
     @property
     def changed(self) -> bool:
         """True once something was written that the change log will tell."""
-        return bool(self._changes)
+        return bool(self._changes or self._messages)
+
+    def done(self) -> list[dict[str, Any]]:
+        """What the change log will tell of this transaction: kind, id and operation of each object."""
+        return [{name: entry[name] for name in ("kind", "id", "operation")} for entry in self._changes.values()]
