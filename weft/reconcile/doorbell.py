@@ -1,41 +1,72 @@
-"""A bell between processes of one machine: whoever commits a change rings, reconcilers wake.
+"""Bells between processes of one machine: whoever commits a change rings, everybody who follows the change log wakes.
 
-It carries no information about what has changed, only whether somebody asks for an audit.
+They carry no information about what has changed, only whether somebody asks for an audit.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import select
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
+DATAPLANE = "dataplane"
+"""The listener that makes audits."""
 
-def path(state_path: Path) -> Path:
-    return state_path / "run" / "doorbell"
+
+def folder(state_path: Path) -> Path:
+    """Where each listener has a socket, named <listener>.<process>.<lot>."""
+    return state_path / "run" / "bells"
 
 
 CHANGED, AUDIT = b"!", b"?"
 
 
 class Bell:
-    """Rings the doorbell of a state folder; silent when nobody listens."""
+    """Rings the doorbells of a state folder; silent where nobody listens."""
 
-    def __init__(self, state_path: Path) -> None:
-        self._path = str(path(state_path))
+    def __init__(self, state_path: Path, but: str = "") -> None:
+        """`but`: a listener that hears of the ringer's changes in another way."""
+        self._folder = folder(state_path)
+        self._but = but
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
 
     def ring(self) -> None:
-        """Wake the listener. A full queue means that it is about to wake anyway."""
-        with contextlib.suppress(OSError):
-            self._socket.sendto(CHANGED, self._path)
+        """Wake all listeners. A full queue means that one is about to wake anyway."""
+        for name, path in self._listeners():
+            if name != self._but:
+                self._send(CHANGED, path)
 
     def ask_for_audit(self) -> bool:
-        """Ask the listener for a full pass; False when nobody listens."""
+        """Ask the dataplane for a full pass; False when nobody listens."""
+        asked = [self._send(AUDIT, path) for name, path in self._listeners() if name == DATAPLANE]
+        return any(asked)
+
+    def _listeners(self) -> Iterator[tuple[str, str]]:
+        """(name, path) of each. The path goes by a descriptor of the folder, since a socket's may have 107 octets only."""
         try:
-            self._socket.sendto(AUDIT, self._path)
+            where = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            for entry in os.listdir(where):
+                yield entry.partition(".")[0], f"/proc/self/fd/{where}/{entry}"
+        finally:
+            os.close(where)
+
+    def _send(self, message: bytes, path: str) -> bool:
+        try:
+            self._socket.sendto(message, path)
+        except ConnectionRefusedError:  # left by a process that was killed
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            return False
+        except BlockingIOError:
+            return message == CHANGED
         except OSError:
             return False
         return True
@@ -47,14 +78,17 @@ class Bell:
 class Doorbell:
     """The listener's side; `wake` may be called from any thread of this process."""
 
-    def __init__(self, state_path: Path) -> None:
-        where = path(state_path)
-        where.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            where.unlink()
+    def __init__(self, state_path: Path, name: str = DATAPLANE) -> None:
+        where = folder(state_path)
+        where.mkdir(parents=True, exist_ok=True)
+        self._path = where / f"{name}.{os.getpid()}.{secrets.token_hex(4)}"
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(where))
-        os.chmod(where, 0o600)
+        parent = os.open(where, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._socket.bind(f"/proc/self/fd/{parent}/{self._path.name}")
+        finally:
+            os.close(parent)
+        os.chmod(self._path, 0o600)
         self._socket.setblocking(False)
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
@@ -77,6 +111,9 @@ class Doorbell:
         return audit
 
     def close(self) -> None:
+        """Listen no longer."""
+        with contextlib.suppress(OSError):
+            self._path.unlink()
         self._socket.close()
         os.close(self._read)
         os.close(self._write)

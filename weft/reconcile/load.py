@@ -31,6 +31,7 @@ NOT_WORKLOADS = frozenset(
 )
 STATUS = "status"
 """Changes of status alone are the reconciler's own."""
+UP = "ACTIVE"
 CHUNK = 500
 """Ids in one IN (...)."""
 
@@ -47,6 +48,9 @@ class HostLoader:
         self._members: dict[str, dict[str, frozenset[str]]] = {}  # security group -> port -> addresses
         self._networks: dict[str, Row] = {}
         self._subnets: dict[str, Row] = {}
+        self.unsure: set[Key] = set()
+        """Ports here that the last changes touched and that do not count as up. One bound anew in the same way is not
+        different, and has to be found up again."""
         self._router_of: dict[str, str] = {}  # leg or floating IP -> router
 
     # -- whole
@@ -66,6 +70,7 @@ class HostLoader:
 
     def refresh(self, tx: Transaction, changes: Iterable[Change]) -> set[Key]:
         """Apply `changes`; returns the keys whose values are different now, gone ones included."""
+        self.unsure = set()
         dirty: dict[str, set[str]] = {}
         for change in changes:
             if change.operation != STATUS:
@@ -89,6 +94,7 @@ class HostLoader:
         for id in dirty.get("address_group", set()) & set(self.view.addresses):
             self.view.addresses.pop(id)
         self._close(tx)
+        self.unsure = {Key("port", row["id"]) for row in rows if row["id"] in self.view.ports and row["status"] != UP}
         return self._differences(before)
 
     def _snapshot(self) -> dict[Key, Any]:

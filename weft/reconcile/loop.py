@@ -175,7 +175,7 @@ class Reconciler:
             found = changes.after(tx.connection, self.health.sequence, BATCH)
             if not found:
                 return scope
-            scope |= self._loader.refresh(tx, found)
+            scope |= self._loader.refresh(tx, found) | self._loader.unsure
             self.health.sequence = found[-1].sequence
 
     def _settle(self, report: Report) -> None:
@@ -188,7 +188,7 @@ class Reconciler:
         found = [(time.time(), line) for line in report.drift]
         self.health.drift = (self.health.drift + found)[-MOST_DRIFT:]
         if report.status:
-            self._writing(lambda tx: status.write(tx, report, self._loader.view.routers))
+            self._writing(lambda tx: status.write(tx, report, self._loader.view.routers, self._config.api.host))
         self._tell(self.health)
 
     def _run_timers(self) -> float:

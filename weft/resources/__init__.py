@@ -13,6 +13,7 @@ from weft.resources.floatingip_pool import FLOATINGIP_POOL
 from weft.resources.network import NETWORK
 from weft.resources.network_ip_availability import NETWORK_IP_AVAILABILITY
 from weft.resources.port import PORT
+from weft.resources.port_binding import PORT_BINDING
 from weft.resources.port_forwarding import PORT_FORWARDING
 from weft.resources.rbac_policy import RBAC_POLICY
 from weft.resources.router import ROUTER
@@ -26,6 +27,7 @@ RESOURCES: tuple[Resource, ...] = (
     NETWORK,
     SUBNET,
     PORT,
+    PORT_BINDING,
     SECURITY_GROUP,
     SECURITY_GROUP_RULE,
     DEFAULT_SECURITY_GROUP_RULE,

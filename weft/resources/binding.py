@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import select
 
 from weft import errors
@@ -33,18 +35,19 @@ def refuse_change(old: Row, new: Row) -> None:
 def bind(tx: Transaction, row: Row) -> None:
     """Attach the port on paper, or say why not; the dataplane of its host then does it. Changes `row` in place."""
     row["status"] = "DOWN" if row["status"] != "N/A" else row["status"]
-    row["status_reason"] = ""
-    row["binding:vif_type"], row["binding:vif_details"] = UNBOUND, {}
+    vif_type, details, row["status_reason"] = attempt(tx, row)
+    row["binding:vif_type"], row["binding:vif_details"] = vif_type, details
+
+
+def attempt(tx: Transaction, row: Row) -> tuple[str, dict[str, Any], str]:
+    """(vif_type, vif_details, reason why not) of the port if it were bound as `row` says."""
     if not row["binding:host_id"]:
-        return
+        return UNBOUND, {}, ""
     if tx.environment.bind is None:
-        row["binding:vif_type"] = FAILED
-        row["status_reason"] = f"no agent on host {row['binding:host_id']}"
-        return
+        return FAILED, {}, f"no agent on host {row['binding:host_id']}"
     table = segment.SEGMENTS
     found = tx.all(select(table).where(table.c.network_id == row["network_id"]).order_by(table.c.position))
     result = tx.environment.bind(tx, row, [dict(one._mapping) for one in found])
     if hasattr(result, "reason"):
-        row["binding:vif_type"], row["status_reason"] = FAILED, result.reason[:255]
-    else:
-        row["binding:vif_type"], row["binding:vif_details"] = result.vif_type, dict(result.vif_details)
+        return FAILED, {}, result.reason[:255]
+    return result.vif_type, dict(result.vif_details), ""

@@ -254,6 +254,12 @@ class PortStrategy(Strategy):
             security_group.bind(tx, [(new["id"], group) for group in new["security_groups"]])
             tx.touch(self.resource, new)
 
+    def settle(self, tx: Transaction, new: Row, old: Row | None) -> None:
+        from weft.resources import port_binding
+
+        if old is not None and new["binding:host_id"] not in ("", old["binding:host_id"]):
+            port_binding.forget(tx, new["id"], new["binding:host_id"])
+
     # -- delete
 
     def validate_delete(self, tx: Transaction, row: Row) -> None:
@@ -378,6 +384,12 @@ def create(tx: Transaction, **values: Any) -> Row:
 def change(tx: Transaction, row: Row, changes: Row) -> Row:
     """Change a port on Weft's own account: what its router does with it."""
     return Strategy.update(PORT.strategy, tx, row, changes)
+
+
+def move(tx: Transaction, old: Row, new: Row) -> None:
+    """Write a binding that was decided on elsewhere."""
+    tx.update(PORT, old, new)
+    PORT.strategy.settle(tx, new, old)
 
 
 DEFAULTS: Mapping[str, Any] = {
