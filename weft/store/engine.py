@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import random
 import sqlite3
 import threading
@@ -14,7 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import Engine, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from weft import errors
@@ -22,9 +24,18 @@ from weft.config import Config
 
 T = TypeVar("T")
 
-SERIALIZATION_FAILURE, DEADLOCK = "40001", "40P01"
+LOG = logging.getLogger(__name__)
+
+SERIALIZATION_FAILURE, DEADLOCK, READ_ONLY = "40001", "40P01", "25006"
+"""SQLSTATE of PostgreSQL."""
 COLLISIONS = 3
 """How often a violated constraint is taken for a race."""
+PATIENCE = 10.0
+"""Seconds that a transaction waits for the one that writes: of this process, and then of others."""
+RETRY_AFTER = "5"
+"""Seconds after which a client may try again while the database is out of order."""
+COMPLAIN_EVERY = 10.0
+"""Seconds between two lines of the log about one trouble of the database."""
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -36,10 +47,10 @@ class TryAgain(Exception):
 def _sqlite_connect(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
     for pragma in (
+        f"busy_timeout={round(PATIENCE * 1000)}",
         "journal_mode=WAL",
         "synchronous=FULL",  # 201 means committed, also after a power loss
         "foreign_keys=ON",
-        "busy_timeout=10000",
         "cache_size=-8000",
         "mmap_size=268435456",
         "temp_store=MEMORY",
@@ -76,6 +87,39 @@ def make_engine(config: Config) -> Engine:
     )
 
 
+class DatabaseFile:
+    """The file of an SQLite database, as it was when this process first opened it.
+
+    A connection to a file that was deleted or replaced goes on working, and everything written there is lost.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        self._path = path if path and path != ":memory:" and not path.startswith("file:") else None
+        self._known: tuple[int, int] | None = None
+
+    def is_another(self) -> bool:
+        """True, once, when the file is not the one of before. Raises ServiceUnavailable while there is none."""
+        if self._path is None:
+            return False
+        try:
+            stat = os.stat(self._path)
+        except FileNotFoundError:
+            if self._known is None:
+                return False
+            raise unavailable("The database is gone; it must be restored.") from None
+        except OSError as error:
+            raise unavailable("The database cannot be read; try again later.") from error
+        before, self._known = self._known, (stat.st_dev, stat.st_ino)
+        return before not in (None, self._known)
+
+
+def unavailable(message: str) -> errors.ServiceUnavailable:
+    """503, and when to come back."""
+    fault = errors.ServiceUnavailable(message)
+    fault.headers = {"Retry-After": RETRY_AFTER}
+    return fault
+
+
 class Store:
     """The database of one process."""
 
@@ -85,6 +129,8 @@ class Store:
         self._retries = config.database.max_retries
         # SQLite has one writer; waiting here is fair and wakes at once, its own busy handler sleeps.
         self._writer = threading.Lock()
+        self._file = DatabaseFile(self.engine.url.database if self.sqlite else None)
+        self._complained: tuple[str, float] = ("", 0.0)
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a read-write transaction; commit; return its result. Tries again where the database says so."""
@@ -92,7 +138,7 @@ class Store:
             try:
                 with self._begin(writing=True) as connection:
                     return work(connection)
-            except (TryAgain, DBAPIError) as error:
+            except (TryAgain, DBAPIError, sqlite3.Error) as error:
                 if not self._may_retry(error, attempt) or attempt == self._retries:
                     raise self._explain(error) from error
                 time.sleep(random.uniform(0, min(0.01 * 2**attempt, 1.0)))
@@ -103,7 +149,7 @@ class Store:
         try:
             with self._begin(writing=False) as connection:
                 return work(connection)
-        except DBAPIError as error:
+        except (DBAPIError, sqlite3.Error) as error:
             raise self._explain(error) from error
 
     def close(self) -> None:
@@ -115,23 +161,32 @@ class Store:
             with self.engine.begin() as connection:
                 yield connection
             return
-        if writing:
-            with self._writer:
-                yield from self._sqlite_transaction("BEGIN IMMEDIATE")
-        else:
+        if self._file.is_another():
+            self.engine.dispose()
+        if not writing:
             yield from self._sqlite_transaction("BEGIN")
+        elif not self._writer.acquire(timeout=PATIENCE):
+            raise unavailable("The database is too busy; try again.")
+        else:
+            try:
+                yield from self._sqlite_transaction("BEGIN IMMEDIATE")
+            finally:
+                self._writer.release()
 
     def _sqlite_transaction(self, begin: str) -> Iterator[Connection]:
         with self.engine.connect() as connection:
             raw: Any = connection.connection.dbapi_connection
-            raw.execute(begin).close()
             try:
+                raw.execute(begin).close()
                 yield connection
-            except BaseException:
-                if raw.in_transaction:
+                raw.execute("COMMIT").close()
+            except BaseException as error:
+                if _out_of_order(error):
+                    # SQLite remembers, e.g. that a file could not be written when it was opened
+                    connection.invalidate()
+                elif raw.in_transaction:
                     raw.execute("ROLLBACK").close()
                 raise
-            raw.execute("COMMIT").close()
 
     @staticmethod
     def _may_retry(error: Exception, attempt: int) -> bool:
@@ -140,18 +195,42 @@ class Store:
         if isinstance(error, IntegrityError):
             # somebody else committed what collides after we had looked: looking again finds it and names it
             return attempt < COLLISIONS
-        if isinstance(error, DBAPIError):
-            state = getattr(error.orig, "sqlstate", None)
-            return state in (SERIALIZATION_FAILURE, DEADLOCK) or "database is locked" in str(error.orig)
-        return False
+        # SQLite has waited already for whoever holds the lock
+        state = getattr(getattr(error, "orig", None), "sqlstate", None)
+        return state in (SERIALIZATION_FAILURE, DEADLOCK)
 
-    @staticmethod
-    def _explain(error: Exception) -> Exception:
-        """What the client may know of a database that fails: 503, try again later; constraint violations stay as they are."""
+    def _explain(self, error: Exception) -> Exception:
+        """What the client may know of a database that fails; what is our own fault stays as it is."""
         if isinstance(error, TryAgain):
-            return errors.ServiceUnavailable("The database is too busy; try again.")
-        if isinstance(error, IntegrityError):
+            return unavailable("The database is too busy; try again.")
+        if isinstance(error, IntegrityError | sqlite3.IntegrityError):
             return errors.Conflict("The request collides with another one that changes the same objects; try again.")
-        if isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
-            return errors.ServiceUnavailable("The database does not answer or cannot be written; try again later.")
+        if isinstance(error, DataError):
+            return errors.HTTPBadRequest("The request holds a value that the database cannot keep.")
+        if _out_of_order(error):
+            self._complain(str(getattr(error, "orig", error)))
+            return unavailable("The database does not answer or cannot be written; try again later.")
         return error
+
+    def _complain(self, trouble: str) -> None:
+        """Tell the operator; a full disk is not the place for a line per request."""
+        told, at = self._complained
+        now = time.monotonic()
+        if trouble != told or now - at > COMPLAIN_EVERY:
+            self._complained = trouble, now
+            LOG.error("The database is out of order: %s", trouble)
+
+
+SOUND = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE)
+"""Result codes of SQLite that blame the statement."""
+
+
+def _out_of_order(error: BaseException) -> bool:
+    """The database fails, as opposed to a statement that is wrong."""
+    cause = getattr(error, "orig", error)
+    if isinstance(cause, sqlite3.Error):
+        code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        return code not in SOUND or "no such table" in str(cause)
+    if isinstance(error, OperationalError) or getattr(cause, "sqlstate", None) == READ_ONLY:
+        return True
+    return isinstance(error, DBAPIError) and error.connection_invalidated
