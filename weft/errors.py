@@ -156,6 +156,18 @@ class RevisionNumberConstraintFailed(Fault):
     message = "Constrained to {expected}, but current revision is {current}"
 
 
+class WatchExpired(Fault):
+    """A watcher wants to go on from a number of the change log that cannot be gone on from."""
+
+    status = 410
+    message = "The change log no longer reaches back to {sequence}: list again, and watch from then on."
+
+
+class IdempotencyKeyReused(Fault):
+    status = 422
+    message = "The Idempotency-Key {key} belongs to another request."
+
+
 class HTTPRequestEntityTooLarge(Fault):
     status = 413
     message = "The request body is too large."

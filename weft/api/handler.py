@@ -9,12 +9,13 @@ import falcon
 import msgspec
 
 from weft import errors
+from weft.api import notices, rehearsal
 from weft.api import query as queries
 from weft.config import Config
 from weft.context import Context
 from weft.registry.attributes import Operation, extract
 from weft.registry.resource import Action, Resource, Row
-from weft.store import rows
+from weft.store import repetitions, rows
 from weft.store.engine import Store
 from weft.store.transaction import Environment, Transaction
 
@@ -110,6 +111,61 @@ class Controller:
             self._ring()
         return result
 
+    def commit(
+        self,
+        request: falcon.Request,
+        response: falcon.Response,
+        work: Callable[[Transaction], Any],
+        status: int = 200,
+    ) -> None:
+        """A write: run `work` in the request's one transaction and answer with the body that it returns; None: without.
+
+        The one place that knows of dry runs and of repetitions.
+        """
+        context: Context = request.context.caller
+        key = rehearsal.key_of(request, context) if "HTTP_IDEMPOTENCY_KEY" in request.env else None
+        response.status = status
+        if "dry_run" in request.query_string and rehearsal.is_dry(request.query_string):
+            _reply(response, self._rehearse(context, work, status))
+            return
+
+        def run(tx: Transaction) -> tuple[repetitions.Kept | None, Any]:
+            kept = key and repetitions.find(tx.connection, key)
+            if kept:
+                return kept, None
+            body = work(tx)
+            if key:
+                repetitions.keep(tx.connection, key, status, b"" if body is None else _encode(body), tx.now)
+            return None, body
+
+        kept, body = self.writing(context, run)
+        if kept is not None:
+            assert key is not None
+            if kept.fingerprint != key.fingerprint:
+                raise errors.IdempotencyKeyReused(key=key.key)
+            response.set_header(rehearsal.REPLAYED, "true")
+            response.status = kept.status
+            response.data = kept.body
+            response.content_type = "application/json" if kept.body else None
+        elif body is not None:
+            _reply(response, body, status)
+
+    def _rehearse(self, context: Context, work: Callable[[Transaction], Any], status: int) -> dict[str, Any]:
+        """What a write would have come to: its body and, under `dry_run`, its status and the changes."""
+
+        def run(connection: Any) -> None:
+            tx = Transaction(connection, context, self.environment)
+            body = work(tx)
+            tx.finish()
+            said = body if isinstance(body, dict) else {}
+            raise rehearsal.Rehearsed({**said, "dry_run": {"status": status, "changes": tx.done()}})
+
+        try:
+            self.store.write(run)
+        except rehearsal.Rehearsed as end:
+            return dict(end.result)
+        raise AssertionError("unreachable")
+
     # -- reading
 
     def index(
@@ -125,7 +181,8 @@ class Controller:
                 return None
             where = [resource.table.c[resource.parent.column] == parent_id] if resource.parent else []
             _look_at_parent(tx, resource, parent_id)
-            found = rows.page(tx, resource, asked.query, *where)
+            listed = resource.strategy.listed(tx, asked.query)
+            found = rows.page(tx, resource, asked.query, *where) if listed is None else listed
             rule = f"get_{resource.rule}"
             allowed = [row for row in found if self.policy.allows(context, rule, Target(tx, resource, row))]
             body: dict[str, Any] = {resource.items: self._show(tx, resource, allowed, asked.fields)}
@@ -165,7 +222,7 @@ class Controller:
         values = [resource.reader.create(inner, context) for inner in raw]
         explicit = [_explicit(resource, inner, "create") for inner in raw]
 
-        def work(tx: Transaction) -> list[Row]:
+        def work(tx: Transaction) -> dict[str, Any]:
             fresh = [{**one, **hung} for one in values]
             _look_at_parent(tx, resource, parent_id, creating=True)
             for one, said in zip(fresh, explicit, strict=True):
@@ -175,10 +232,13 @@ class Controller:
                 if resource.quota:
                     tx.hold_to_limit(one["project_id"], resource.quota)
             made = resource.strategy.create_many(tx, fresh) if bulk else [resource.strategy.create(tx, fresh[0])]
-            return self._show(tx, resource, made, frozenset())
+            shown = self._show(tx, resource, made, frozenset())
+            body: dict[str, Any] = {resource.items: shown} if bulk else {resource.member: shown[0]}
+            if tx.config.notifications.on:
+                notices.created(tx, resource, {resource.items: raw} if bulk else {resource.member: raw[0]}, body)
+            return body
 
-        made = self.writing(context, work)
-        _reply(response, {resource.items: made} if bulk else {resource.member: made[0]}, 201)
+        self.commit(request, response, work, 201)
 
     def update(
         self, request: falcon.Request, response: falcon.Response, resource: Resource, id: str, parent_id: str = ""
@@ -191,13 +251,16 @@ class Controller:
         said = _explicit(resource, raw[0], "update")
         expected = _if_match(request)
 
-        def work(tx: Transaction) -> Row:
+        def work(tx: Transaction) -> dict[str, Any]:
             old = self._get(tx, resource, id, parent_id, action="update", changes=changes, said=said)
             _check_revision(old, expected)
             new = resource.strategy.update(tx, old, dict(changes))
-            return self._show(tx, resource, [new], frozenset())[0]
+            body = {resource.member: self._show(tx, resource, [new], frozenset())[0]}
+            if tx.config.notifications.on:
+                notices.updated(tx, resource.member, id, raw[0], body)
+            return body
 
-        _reply(response, {resource.member: self.writing(context, work)})
+        self.commit(request, response, work)
 
     def delete(
         self, request: falcon.Request, response: falcon.Response, resource: Resource, id: str, parent_id: str = ""
@@ -210,11 +273,12 @@ class Controller:
         def work(tx: Transaction) -> None:
             row = self._get(tx, resource, id, parent_id, action="delete")
             _check_revision(row, expected)
+            shown = self._show(tx, resource, [row], frozenset())[0] if tx.config.notifications.on else None
             resource.strategy.delete(tx, row)
+            if shown is not None:
+                notices.deleted(tx, resource.member, id, shown)
 
-        self.writing(context, work)
-        response.status = 204
-        response.set_header("x-openstack-request-id", context.request_id)
+        self.commit(request, response, work, 204)
 
     def act(
         self,
@@ -239,10 +303,14 @@ class Controller:
             result = action.run(tx, row, body)
             if isinstance(result, dict) and isinstance(result.get(resource.member), dict):
                 result[resource.member] = self._show(tx, resource, [result[resource.member]], frozenset())[0]
+            if tx.config.notifications.on:
+                notices.acted(tx, action.name, result)
             return result
 
-        work_in = self.reading if action.method == "GET" else self.writing
-        _reply(response, work_in(context, work), action.status)
+        if action.method == "GET":
+            _reply(response, self.reading(context, work), action.status)
+        else:
+            self.commit(request, response, work, action.status)
 
     # -- pieces
 
@@ -258,7 +326,7 @@ class Controller:
     ) -> Row:
         """The object, if the caller may see it (else 404) and do `action` to it (else 403)."""
         _look_at_parent(tx, resource, parent_id)
-        row = tx.get(resource, id, parent_id=parent_id)
+        row = resource.strategy.shown(tx, id) or tx.get(resource, id, parent_id=parent_id)
         if resource.parent and row[resource.parent.column] != parent_id:
             raise resource.missing(id, parent_id)
         visible = self.policy.allows(tx.context, f"get_{resource.rule}", Target(tx, resource, row))
@@ -322,7 +390,7 @@ def _reply(response: falcon.Response, body: Any, status: int = 200) -> None:
 
 def read_json(request: falcon.Request) -> Any:
     """The decoded body. Raises HTTPBadRequest without one, MalformedRequestBody for what is no JSON."""
-    data = request.bounded_stream.read()
+    data = request.context.body = request.bounded_stream.read()
     if not data:
         raise errors.HTTPBadRequest("Resource body required")
     try:

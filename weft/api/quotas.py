@@ -9,6 +9,7 @@ import falcon
 import msgspec
 
 from weft import errors
+from weft.api import notices
 from weft.api.handler import Controller, read_json
 from weft.context import Context
 from weft.registry.attributes import BodyReader, extract
@@ -54,17 +55,24 @@ class Quota:
         force = wanted.pop("force", False)
         wanted.pop("check_limit", None)
 
-        def work(tx: Transaction) -> quota.Limits:
+        def work(tx: Transaction) -> dict[str, Any]:
             quota.change(tx, project, wanted, force)
-            return quota.limits(tx, self._names, project)
+            body = {"quota": quota.limits(tx, self._names, project)}
+            notices.updated(tx, "quota", project, inner, body)
+            return body
 
-        _reply(response, {"quota": self._controller.writing(context, work)})
+        self._controller.commit(request, response, work)
 
     def on_delete(self, request: falcon.Request, response: falcon.Response, project: str) -> None:
         context: Context = request.context.caller
         self._controller.policy.authorize(context, "delete_quota", "", {"project_id": project, "tenant_id": project})
-        self._controller.writing(context, lambda tx: quota.reset(tx, project))
-        response.status = 204
+
+        def work(tx: Transaction) -> None:
+            was = {**quota.limits(tx, self._names, project)}
+            quota.reset(tx, project)
+            notices.deleted(tx, "quota", project, was)
+
+        self._controller.commit(request, response, work, 204)
 
 
 class Defaults:

@@ -9,6 +9,7 @@ import falcon
 import msgspec
 
 from weft import errors
+from weft.api import notices
 from weft.api.handler import Controller, Target, read_json
 from weft.registry.resource import Resource, Row
 from weft.store.transaction import Transaction
@@ -37,17 +38,28 @@ class Tags:
         return self._controller.reading(request.context.caller, lambda tx: list(self._object(tx, id, "get")["tags"]))
 
     def _write(
-        self, request: falcon.Request, id: str, action: str, change: Callable[[list[str]], list[str]]
-    ) -> list[str]:
-        def work(tx: Transaction) -> list[str]:
+        self,
+        request: falcon.Request,
+        response: falcon.Response,
+        id: str,
+        action: str,
+        change: Callable[[list[str]], list[str]],
+        told: tuple[str, Mapping[str, Any]],
+        answer: tuple[int, Callable[[list[str]], Any]],
+    ) -> None:
+        """`told`: the verb and payload of the notification; `answer`: the status, and the body made of the new tags."""
+        status, body = answer
+
+        def work(tx: Transaction) -> Any:
             row = self._object(tx, id, action)
             tags = change(list(row["tags"]))
             if len(tags) > MOST:
                 raise errors.BadRequest(f"The number of tags exceed the per-resource limit of {MOST}")
             tx.update(self._resource, row, {**row, "tags": tags})
-            return tags
+            notices.tagged(tx, told[0], self._resource, id, told[1])
+            return body(tags)
 
-        return self._controller.writing(request.context.caller, work)
+        self._controller.commit(request, response, work, status)
 
     def on_get(self, request: falcon.Request, response: falcon.Response, id: str, tag: str = "") -> None:
         tags = self._read(request, id)
@@ -61,20 +73,29 @@ class Tags:
     def on_put(self, request: falcon.Request, response: falcon.Response, id: str, tag: str = "") -> None:
         if tag:
             _check([tag])
-            self._write(request, id, "update", lambda tags: tags if tag in tags else [*tags, tag])
-            response.status = 201
-            response.data = b"null"
-            response.content_type = "application/json"
+            told: tuple[str, Mapping[str, Any]] = ("create", {"tags": tag})
+
+            def with_it(tags: list[str]) -> list[str]:
+                return tags if tag in tags else [*tags, tag]
+
+            self._write(request, response, id, "update", with_it, told, (201, lambda tags: None))
+            if response.status == 201:  # clients expect a body, and this one
+                response.data = b"null"
+                response.content_type = "application/json"
             return
         wanted = _tags_of(read_json(request))
-        _reply(response, {"tags": self._write(request, id, "update", lambda _: list(wanted))})
+        told = ("update", {"tags": wanted})
+        self._write(request, response, id, "update", lambda _: list(wanted), told, _ALL)
 
     def on_post(self, request: falcon.Request, response: falcon.Response, id: str, tag: str = "") -> None:
         if tag:
             raise errors.HTTPMethodNotAllowed("The method is not allowed for this resource.")
         more = _tags_of(read_json(request))
-        tags = self._write(request, id, "create", lambda tags: [*tags, *(one for one in more if one not in tags)])
-        _reply(response, {"tags": tags})
+
+        def with_more(tags: list[str]) -> list[str]:
+            return [*tags, *(one for one in more if one not in tags)]
+
+        self._write(request, response, id, "create", with_more, ("create", {"tags": more}), _ALL)
 
     def on_delete(self, request: falcon.Request, response: falcon.Response, id: str, tag: str = "") -> None:
         def without(tags: list[str]) -> list[str]:
@@ -82,8 +103,11 @@ class Tags:
                 raise errors.TagNotFound(tag=tag)
             return [one for one in tags if tag and one != tag]
 
-        self._write(request, id, "delete", without)
-        response.status = 204
+        told = ("delete", {"tag": tag}) if tag else ("delete_all", {})
+        self._write(request, response, id, "delete", without, told, (204, lambda tags: None))
+
+
+_ALL: tuple[int, Callable[[list[str]], Any]] = (200, lambda tags: {"tags": tags})
 
 
 def _tags_of(body: Any) -> list[str]:

@@ -44,8 +44,7 @@ class Topology:
 
     def on_delete(self, request: falcon.Request, response: falcon.Response, project: str) -> None:
         project = self._authorize("delete", request, project)
-        self._controller.writing(request.context.caller, lambda tx: topology.remove(tx, project))
-        response.status = 204
+        self._controller.commit(request, response, lambda tx: topology.remove(tx, project), 204)
 
     def _authorize(self, action: str, request: falcon.Request, project: str) -> str:
         """The project that is meant: clients write None for the caller's own. Raises NotAuthorized, PolicyNotAuthorized."""

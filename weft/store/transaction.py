@@ -229,6 +229,10 @@ class Transaction:
             "facts": facts or None,
         }
 
+    def done(self) -> Sequence[Mapping[str, Any]]:
+        """What the change log will tell of this transaction: kind, id and operation of each object."""
+        return [{name: entry[name] for name in ("kind", "id", "operation")} for entry in self._changes.values()]
+
     def _next_revision(self, resource: Resource, row: Row) -> int:
         key = (resource.member, row["id"])
         if key in self._fresh:
@@ -270,7 +274,3 @@ class Transaction:
     def changed(self) -> bool:
         """True once something was written that the change log will tell."""
         return bool(self._changes or self._messages)
-
-    def done(self) -> list[dict[str, Any]]:
-        """What the change log will tell of this transaction: kind, id and operation of each object."""
-        return [{name: entry[name] for name in ("kind", "id", "operation")} for entry in self._changes.values()]
