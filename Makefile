@@ -11,6 +11,8 @@ UP ?=
 # make test TESTS="tests/unit -k port": what of the tests; WORKERS: how many at once
 TESTS ?= tests
 WORKERS ?= 2
+# make test DATABASES=sqlite: on which databases the API is tested
+DATABASES ?= sqlite,postgresql
 # make test CONFORMANCE=full: of the public tempest suites all cases, not only those they mark as smoke
 CONFORMANCE ?= smoke
 # make bench BENCH="--only port --big 1000": options of benchmarks/api.py
@@ -35,7 +37,7 @@ test:  ## install what is missing and run every test (choose: TESTS="...", WORKE
 ifeq ($(root),)
 	@echo "weft: not root, so the tests that send packets are skipped; the summary names them." >&2
 endif
-	@exec $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --timeout 300 --conformance $(CONFORMANCE) $(TESTS)
+	@exec $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --timeout 300 --databases $(DATABASES) --conformance $(CONFORMANCE) $(TESTS)
 
 lint:  ## style, types and who may import whom
 	@scripts/venv dev

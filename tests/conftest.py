@@ -1,13 +1,16 @@
-"""What every tier shares: the order of the tiers, and who is skipped for want of root or of a program."""
+"""What every tier shares: the order of the tiers, the databases, and who is skipped for want of root or of a program."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import postgresql
 
 TIERS = ("unit", "states", "contract", "api", "backends", "topo", "conformance")
 """Cheapest first: a broken renderer shows in a second, not after the packets."""
@@ -21,6 +24,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=("smoke", "full", "page"),
         default="smoke",
         help="of the public tempest suites: what they mark as smoke, all, or all and write docs/conformance.md",
+    )
+    parser.addoption(
+        "--update-goldens", action="store_true", help="write the texts of tests/states anew; read the diff"
+    )
+    parser.addoption(
+        "--databases",
+        default="postgresql" if os.environ.get(postgresql.GIVEN) else "sqlite",
+        help="on which databases tests of the API run: sqlite, postgresql or sqlite,postgresql",
     )
 
 
@@ -36,6 +47,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         reason = why_not(item)
         if reason:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that uses `database`, itself or by another fixture, runs once on each that the command line names."""
+    if "database" in metafunc.fixturenames:
+        names = str(metafunc.config.getoption("--databases")).split(",")
+        one = metafunc.definition.get_closest_marker("one_database")
+        metafunc.parametrize("database", names[:1] if one else names, indirect=True)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
@@ -68,3 +87,53 @@ def prefix() -> str:
     At most 7 characters: a Linux interface name holds 15.
     """
     return f"w{os.getpid() % 0xFFFFFF:x}"
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[postgresql.Server]:
+    """A PostgreSQL for this test process; skips where there is none."""
+    reason = postgresql.why_not()
+    if reason:
+        pytest.skip(reason)
+    with postgresql.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_server: postgresql.Server) -> Iterator[str]:
+    """Name of a database with our tables and nothing in use, from which those of the tests are copied."""
+    name = postgresql_server.create()
+    _fill(postgresql_server.url(name))
+    yield name
+    postgresql_server.drop(name)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with our tables, from which those of the tests are copied."""
+    path = tmp_path_factory.mktemp("database") / "weft.db"
+    _fill(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of a database of the test's own with our tables and nothing in them."""
+    if request.param == "sqlite":
+        path = tmp_path / "weft.db"
+        shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    server: postgresql.Server = request.getfixturevalue("postgresql_server")
+    name = server.create(request.getfixturevalue("postgresql_template"))
+    yield server.url(name)
+    server.drop(name)
+
+
+def _fill(url: str) -> None:
+    from weft import app, config
+    from weft.store.engine import Store
+
+    store = Store(config.load(database={"connection": url}))
+    app.create_schema(store)
+    store.close()

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from falcon import testing
-from sqlalchemy import create_engine, event, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import event
 
 from weft import app, config
 from weft.context import Context
@@ -142,23 +139,6 @@ def _member(collection: str) -> str:
     return f"{name[:-3]}y" if name.endswith("ies") else f"{name[:-2]}" if name.endswith("sses") else name[:-1]
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[str | None]:
-    """URL of an empty database beside the one that WEFT_TEST_DATABASE names, for this test process; None without it."""
-    given = os.environ.get("WEFT_TEST_DATABASE")
-    if not given:
-        yield None
-        return
-    name = f"weft_test_{uuid4().hex[:12]}"
-    engine = create_engine(given, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield make_url(given).set(database=name).render_as_string(hide_password=False)
-    with engine.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
-
-
 @pytest.fixture
 def options() -> dict[str, dict[str, Any]]:
     """Options of the installation, by field of Config; a test module overrides this fixture."""
@@ -166,24 +146,14 @@ def options() -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture
-def api(tmp_path: Path, postgresql: str | None, options: dict[str, dict[str, Any]]) -> Iterator[Api]:
-    """An empty installation: SQLite in a temporary folder, or PostgreSQL where WEFT_TEST_DATABASE is a URL of one."""
+def api(tmp_path: Path, database: str, options: dict[str, dict[str, Any]]) -> Iterator[Api]:
+    """An empty installation on a database of its own."""
     given = {section: dict(values) for section, values in options.items()}
     given.setdefault("api", {}).setdefault("state_path", str(tmp_path))
-    if postgresql:
-        given.setdefault("database", {})["connection"] = postgresql
+    given.setdefault("database", {}).setdefault("connection", database)
     settings = config.load(**given)
     store = Store(settings)
-    app.create_schema(store)
     try:
         yield Api(testing.TestClient(app.make_api(settings, caller, store=store)), store, settings)
     finally:
-        if postgresql:
-            _empty(store)
         store.close()
-
-
-def _empty(store: Store) -> None:
-    from weft.store.schema import METADATA
-
-    METADATA.drop_all(store.engine)

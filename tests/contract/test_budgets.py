@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event
 
 import weft
-from tests.api.conftest import Api, api, options, postgresql  # noqa: F401 - fixtures
+from tests.api.conftest import Api, api, options  # noqa: F401 - fixtures
 
 HOUSE = str(Path(weft.__file__).parent)
 MOST_FILES, MOST_FUNCTIONS, MOST_STATEMENTS = 28, 120, 15
