@@ -18,9 +18,9 @@ HEAD = """\
 
 The public test suites of the Networking API, tempest {tempest} and neutron-tempest-plugin {plugin}, run against
 `weft serve` beside a real Keystone {keystone}: `make conformance`. No packets flow there; that is what the tests in
-`tests/topo` are for. `make test` runs a part of the suites each time.
+`tests/topo` are for. `make test` runs the cases that the suites mark as smoke; with `CONFORMANCE=full`, all.
 
-Every case runs. Passed: {passed}; failed: {failed}; skipped by the suites themselves: {skipped}, each for a reason that
+Every case ran. Passed: {passed}; failed: {failed}; skipped by the suites themselves: {skipped}, each for a reason that
 is written below. A class of cases that is skipped as a whole counts once.
 
 """
