@@ -88,7 +88,6 @@ def test_lists_have_no_pages(mine: Any) -> None:
     ("change", "fault"),
     [
         ({"object_type": "router"}, "InvalidInput"),
-        ({"object_type": "qos_policy"}, "InvalidInput"),
         ({"object_type": None}, "InvalidInput"),
         ({"action": "access_as_owner"}, "InvalidActionForType"),
         ({"target_tenant": "p2"}, "InvalidInput"),

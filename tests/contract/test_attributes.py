@@ -36,6 +36,7 @@ DEVIATIONS: dict[tuple[str, str, str], str] = {
         "name",
     ): "clients ask and expect it; the extension l3-ha is not offered before a backend honours it",
     ("port", "status_reason", "name"): "Weft's own: every status that is not good has a reason that its owner can read",
+    ("network", "qos_policy_id", "default"): "absent means the project's default policy, null means none",
     ("security_group", "stateful", "default"): "absent means the project's or the system's default statefulness",
 }
 """(member, attribute, word) -> why it differs from the facts."""
@@ -52,13 +53,13 @@ BY_PATH = {path.split("/v2.0", 1)[1]: resource for resource in RESOURCES for pat
 
 def fact_path(resource: Resource) -> str:
     """The facts' spelling of the resource's path; sub-resources have the parent's id in it."""
-    (own, *_) = paths(resource)
-    wanted = own.replace("{id}", "").replace("_", "-")
-    for path in FACTS:
-        plain = "/".join("" if part.startswith("{") else part for part in path.split("/"))
-        if plain.replace("_", "-") == wanted:
-            return path
-    raise LookupError(f"the facts know no {own}")
+    known = {"/".join("" if part.startswith("{") else part for part in path.split("/")): path for path in FACTS}
+    plain = {path.replace("_", "-"): fact for path, fact in known.items()}
+    for own in paths(resource):
+        found = plain.get(own.replace("{id}", "").replace("_", "-"))
+        if found:
+            return found
+    raise LookupError(f"the facts know no {resource.collection}")
 
 
 def described(resource: Resource, attribute: Attribute) -> dict[str, Any]:

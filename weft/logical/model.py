@@ -110,6 +110,28 @@ class DhcpOption:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """At most so much a second. Bandwidth: `rate` in kbit/s, `burst` in kbit; packets: thousands a second, and thousands.
+
+    `burst` 0: what the backend finds fit.
+    """
+
+    rate: int
+    burst: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Qos:
+    """What packets are held to; directions as a workload sees them: egress leaves it. `dscp` (RFC 2474) marks egress."""
+
+    egress: Limit | None = None
+    ingress: Limit | None = None
+    egress_packets: Limit | None = None
+    ingress_packets: Limit | None = None
+    dscp: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LogicalPort:
     """A workload's attachment to a switch (router ports are part of their LogicalRouter, see RouterPort).
 
@@ -133,6 +155,7 @@ class LogicalPort:
     groups: tuple[str, ...] = ()
     dhcp_options: tuple[DhcpOption, ...] = ()
     dns: tuple[tuple[str, str, str], ...] = ()  # (ip, hostname, fqdn) per address
+    qos: Qos | None = None
 
     @property
     def key(self) -> Key:
@@ -235,6 +258,14 @@ class PortForwarding:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressQos:
+    """What the packets of one external address of a router are held to: a floating IP's, or those of its SNAT."""
+
+    ip: str
+    qos: Qos
+
+
+@dataclass(frozen=True, slots=True)
 class LogicalRouter:
     """A router with its legs, NAT and routes. `floating_ips` holds every address that is answered for on the gateway."""
 
@@ -247,6 +278,7 @@ class LogicalRouter:
     routes: tuple[Route, ...] = ()
     nats: tuple[Nat, ...] = ()
     forwardings: tuple[PortForwarding, ...] = ()
+    qos: tuple[AddressQos, ...] = ()
 
     @property
     def key(self) -> Key:

@@ -47,6 +47,14 @@ class Strategy:
         for row in rows:
             self.view(tx, row)
 
+    def listed(self, tx: Any, query: Any) -> list[Row] | None:
+        """What a list shows of a kind that stands in no table; None: the page of the table."""
+        return None
+
+    def shown(self, tx: Any, id: str) -> Row | None:
+        """One object of a kind that stands in no table; None: the row of the table."""
+        return None
+
     def check_parent(self, tx: Any, parent: Row) -> None:
         """Raise the fault if the object `parent` has no sub-resources of this kind."""
 

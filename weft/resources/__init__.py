@@ -15,6 +15,9 @@ from weft.resources.network_ip_availability import NETWORK_IP_AVAILABILITY
 from weft.resources.port import PORT
 from weft.resources.port_binding import PORT_BINDING
 from weft.resources.port_forwarding import PORT_FORWARDING
+from weft.resources.qos_policy import POLICY
+from weft.resources.qos_rule_type import RULE_TYPE
+from weft.resources.qos_rules import RULES
 from weft.resources.rbac_policy import RBAC_POLICY
 from weft.resources.router import ROUTER
 from weft.resources.security_group import SECURITY_GROUP
@@ -43,5 +46,8 @@ RESOURCES: tuple[Resource, ...] = (
     RBAC_POLICY,
     AVAILABILITY_ZONE,
     NETWORK_IP_AVAILABILITY,
+    POLICY,
+    *RULES,
+    RULE_TYPE,
 )
 """Everything that the API serves, in the order in which documentation lists it."""

@@ -16,7 +16,7 @@ from weft.registry import types_dns as dns
 from weft.registry.attributes import REQUIRED, Attribute, read_only
 from weft.registry.resource import Resource, Row
 from weft.registry.strategy import Strategy
-from weft.resources import network, port, router, standard, subnet
+from weft.resources import network, port, qos_attachment, router, standard, subnet
 from weft.resources.port import PORT, PORTS
 from weft.store.schema import ID, METADATA, identity, json_array, json_object
 from weft.store.schema import standard as standard_columns
@@ -36,6 +36,7 @@ FLOATINGIPS = Table(
     Column("gateway_port_id", ID, ForeignKey("ports.id"), index=True),
     Column("interface_port_id", ID, ForeignKey("ports.id"), index=True),
     Column("status", String(16), nullable=False, default="DOWN"),
+    Column("qos_policy_id", ID, ForeignKey("qos_policies.id"), index=True),
     *standard_columns(),
     UniqueConstraint("port_id", "fixed_ip_address", "floating_network_id"),
 )
@@ -56,6 +57,8 @@ ATTRIBUTES = (
     Attribute("dns_domain", dns.dns_domain, default="", put=False, filter=False, extension="dns-integration"),
     read_only("port_details", t.anything, filter=False, extension="fip-port-details"),
     read_only("port_forwardings", t.anything, filter=False, extension="expose-port-forwarding-in-fip"),
+    Attribute("qos_policy_id", t.uuid_or_none, default=None, filter=False, policy=True, extension="qos-fip"),
+    read_only("qos_network_policy_id", t.uuid_or_none, filter=False, extension="qos-fip-network-policy"),
     *standard.stamps(),
 )
 
@@ -86,6 +89,7 @@ class FloatingIPStrategy(Strategy):
         return {
             "port_details": select(details).where(of_port).correlate(FLOATINGIPS).scalar_subquery(),
             "port_forwardings": brief(FLOATINGIPS),
+            "qos_network_policy_id": _network_policy(),
         }
 
     def view(self, tx: Transaction, row: Row) -> None:
@@ -103,6 +107,8 @@ class FloatingIPStrategy(Strategy):
         on = network.load(tx, values["floating_network_id"])
         if not on["router:external"]:
             raise _refused(f"Network {on['id']} is not a valid external network")
+        qos_attachment.check(tx, values["qos_policy_id"])
+        values["qos_network_policy_id"] = on["qos_policy_id"]
         values["id"] = str(uuid4())
         backing = _take_address(tx, values)
         values["floating_port_id"] = backing["id"]
@@ -115,6 +121,7 @@ class FloatingIPStrategy(Strategy):
     def prepare_update(self, tx: Transaction, old: Row, changes: Row, new: Row) -> None:
         if changes.get("fixed_ip_address") and not changes.get("port_id"):
             raise _refused("fixed_ip_address cannot be specified without a port_id")
+        qos_attachment.check(tx, new["qos_policy_id"], old["qos_policy_id"])
         new["fixed_ip_address"] = old["fixed_ip_address"]
         # Saying nothing has meant "lead nowhere" since a floating IP had nothing else to say; clients rely on it.
         if changes and "port_id" not in changes:
@@ -135,6 +142,11 @@ class FloatingIPStrategy(Strategy):
     def write_delete(self, tx: Transaction, row: Row) -> None:
         tx.delete(self.resource, row)
         tx.delete(PORT, tx.get(PORT, row["floating_port_id"], everybody=True))
+
+
+def _network_policy() -> ColumnElement[Any]:
+    on = network.NETWORKS.c
+    return select(on.qos_policy_id).where(on.id == FLOATINGIPS.c.floating_network_id).scalar_subquery()
 
 
 def _refused(reason: str) -> errors.BadRequest:

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
+    ForeignKey,
     Index,
     Integer,
     String,
@@ -26,9 +27,9 @@ from weft.registry import types_network as net
 from weft.registry.attributes import UNSET, Attribute, read_only
 from weft.registry.resource import Resource, Row
 from weft.registry.strategy import Filter, Strategy
-from weft.resources import rbac_policy, security_group, segment, standard
+from weft.resources import qos_attachment, qos_policy, rbac_policy, security_group, segment, standard
 from weft.store import access
-from weft.store.schema import METADATA, identity, json_array, json_object
+from weft.store.schema import ID, METADATA, identity, json_array, json_object
 from weft.store.schema import standard as standard_columns
 from weft.store.transaction import Transaction
 
@@ -45,6 +46,7 @@ NETWORKS = Table(
     Column("port_security_enabled", Boolean, nullable=False, default=True),
     Column("dns_domain", String(255), nullable=False, default=""),
     Column("availability_zone_hints", JSON, nullable=False, default=list),
+    Column("qos_policy_id", ID, ForeignKey("qos_policies.id"), index=True),
     *standard_columns(),
     Index("ix_networks_name", "name"),
     Index("ix_networks_router_external", "router_external"),
@@ -87,6 +89,7 @@ ATTRIBUTES = (
         extension="auto-allocated-topology",
     ),
     Attribute("dns_domain", dns.dns_domain, default="", filter=False, extension="dns-integration"),
+    Attribute("qos_policy_id", t.uuid_or_none, default=UNSET, filter=False, policy=True, extension="qos"),
     *standard.stamps(),
 )
 
@@ -192,12 +195,18 @@ class NetworkStrategy(Strategy):
         )
         for name in segment.PROVIDER:
             values[name] = found[name.partition(":")[2]]
+        if "qos_policy_id" not in values:
+            values["qos_policy_id"] = qos_policy.default_of(tx, values["project_id"])
+        else:
+            qos_attachment.check(tx, values["qos_policy_id"])
 
     def validate(self, tx: Transaction, new: Row, old: Row | None) -> None:
         if new["is_default"] and (old is None or not old["is_default"]):
             _refuse_second_default(tx, new)
         if old is None:
             standard.check_zone_hints(tx, "network", new["availability_zone_hints"])
+        if new["qos_policy_id"] and (old is None or new["qos_policy_id"] != old["qos_policy_id"]):
+            qos_attachment.check_network(tx, new["id"], new["qos_policy_id"])
 
     def write(self, tx: Transaction, row: Row) -> None:
         tx.insert(self.resource, row)
@@ -215,6 +224,7 @@ class NetworkStrategy(Strategy):
             _update_shared(tx, new)
         if new["router:external"] != old["router:external"]:
             _update_external(tx, new)
+        qos_attachment.check(tx, new["qos_policy_id"], old["qos_policy_id"])
 
     def write_update(self, tx: Transaction, old: Row, new: Row) -> None:
         tx.update(self.resource, old, new)

@@ -31,7 +31,16 @@ from weft.registry import types_network as net
 from weft.registry.attributes import REQUIRED, Attribute, read_only
 from weft.registry.resource import Resource, Row
 from weft.registry.strategy import Strategy
-from weft.resources import binding, network, port_addresses, port_checks, security_group, standard
+from weft.resources import (
+    binding,
+    network,
+    port_addresses,
+    port_checks,
+    qos_attachment,
+    resource_request,
+    security_group,
+    standard,
+)
 from weft.store import access
 from weft.store.schema import ID, METADATA, identity, json_array, json_object
 from weft.store.schema import standard as standard_columns
@@ -60,6 +69,7 @@ PORTS = Table(
     Column("binding_profile", JSON, nullable=False),
     Column("binding_vif_type", String(64), nullable=False, default="unbound"),
     Column("binding_vif_details", JSON, nullable=False),
+    Column("qos_policy_id", ID, ForeignKey("qos_policies.id"), index=True),
     *standard_columns(),
     UniqueConstraint("network_id", "mac_address"),
     Index("ix_ports_network_device_owner", "network_id", "device_owner"),
@@ -94,6 +104,9 @@ ATTRIBUTES = (
     Attribute("dns_domain", dns.dns_domain, default="", filter=False, extension="dns-domain-ports"),
     *standard.stamps(tags_in_post=True),
     Attribute("security_groups", net.security_groups, sort=False, extension="security-group"),
+    Attribute("qos_policy_id", t.uuid_or_none, default=None, filter=False, policy=True, extension="qos"),
+    read_only("qos_network_policy_id", t.uuid_or_none, filter=False, extension="qos-port-network-policy"),
+    read_only("resource_request", t.anything, filter=False, extension="port-resource-request"),
 )
 
 TRUSTED = "network:"
@@ -130,6 +143,7 @@ class PortStrategy(Strategy):
             .correlate(PORTS)
             .scalar_subquery(),
             "network:project_id": select(network.NETWORKS.c.project_id).where(of_network).scalar_subquery(),
+            "qos_network_policy_id": select(network.NETWORKS.c.qos_policy_id).where(of_network).scalar_subquery(),
         }
 
     def visible(self) -> Any:
@@ -165,7 +179,14 @@ class PortStrategy(Strategy):
         }
 
     def view(self, tx: Transaction, row: Row) -> None:
+        row["resource_request"] = None
         row["dns_assignment"] = port_checks.dns_assignment(tx.config, row)
+
+    def view_many(self, tx: Transaction, rows: list[Row]) -> None:
+        super().view_many(tx, rows)
+        following = [row for row in rows if row["qos_policy_id"] or row["qos_network_policy_id"]]
+        if following:
+            resource_request.fill(tx, following)
 
     # -- create
 
@@ -178,7 +199,9 @@ class PortStrategy(Strategy):
             values["fixed_ips"] = port_addresses.first(tx, values, len(many))
             self.validate(tx, values, None)
             _bind(tx, values)
-            self.view(tx, values)
+            if values["qos_policy_id"] or values["qos_network_policy_id"]:
+                qos_attachment.check_port(tx, values)
+        self.view_many(tx, many)
         tx.insert_many(self.resource, many)
         _write_children(tx, many)
         return many
@@ -205,6 +228,9 @@ class PortStrategy(Strategy):
         values["binding:vif_type"], values["binding:vif_details"] = "unbound", {}
         values["dns_name"] = port_checks.kept_dns_name(tx.config, values["dns_name"])
         values["network:project_id"] = on["project_id"]
+        values["qos_network_policy_id"] = on["qos_policy_id"]
+        if values["qos_policy_id"]:
+            qos_attachment.check(tx, values["qos_policy_id"])
 
     def validate(self, tx: Transaction, new: Row, old: Row | None) -> None:
         port_checks.check(tx, new, old)
@@ -233,10 +259,14 @@ class PortStrategy(Strategy):
         new["binding:profile"] = new["binding:profile"] or {}
         if "fixed_ips" in changes or new["mac_address"] != old["mac_address"]:
             new["fixed_ips"] = port_addresses.changed(tx, old, changes, new)
+        if new["qos_policy_id"] != old["qos_policy_id"]:
+            qos_attachment.check(tx, new["qos_policy_id"], old["qos_policy_id"])
         if binding.differs(old, new):
             binding.refuse_change(old, new)
             _bind(tx, new)
-        new["dns_assignment"] = port_checks.dns_assignment(tx.config, new)
+        if new["qos_policy_id"] != old["qos_policy_id"]:
+            qos_attachment.check_port(tx, new)
+        self.view_many(tx, [new])
 
     def write_update(self, tx: Transaction, old: Row, new: Row) -> None:
         tx.update(self.resource, old, new)
@@ -402,6 +432,7 @@ DEFAULTS: Mapping[str, Any] = {
     "binding:vnic_type": "normal",
     "dns_name": "",
     "dns_domain": "",
+    "qos_policy_id": None,
 }
 
 PORT = Resource(
@@ -419,6 +450,7 @@ PORT = Resource(
         "ip-substring-filtering",
         "port-mac-address-regenerate",
         "aap-reject-multicast",
+        "port-resource-request-groups",
         "tag-ports-during-bulk-creation",
     ),
 )

@@ -86,6 +86,7 @@ def kinds() -> Mapping[str, Kind]:
     from weft.resources.address_scope import ADDRESS_SCOPE
     from weft.resources.network import NETWORK
     from weft.resources.port import PORTS
+    from weft.resources.qos_policy import POLICY, users
     from weft.resources.router import ROUTERS
     from weft.resources.security_group import PORT_BINDINGS, SECURITY_GROUP
     from weft.resources.security_group_rule import RULES
@@ -119,6 +120,7 @@ def kinds() -> Mapping[str, Kind]:
         "address_group": Kind(ADDRESS_GROUP, {SHARED: referring}),
         "address_scope": Kind(ADDRESS_SCOPE, {SHARED: in_scope}),
         "subnetpool": Kind(SUBNETPOOL, {SHARED: from_pool}),
+        "qos_policy": Kind(POLICY, {SHARED: users}),
     }
 
 

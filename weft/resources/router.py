@@ -31,6 +31,7 @@ ROUTERS = Table(
     Column("status", String(16), nullable=False, default="ACTIVE"),
     Column("gw_port_id", ID, ForeignKey("ports.id"), unique=True),
     Column("enable_snat", Boolean, nullable=False, default=True),
+    Column("gateway_qos_policy_id", ID, ForeignKey("qos_policies.id"), index=True),
     Column("distributed", Boolean, nullable=False, default=False),
     Column("ha", Boolean, nullable=False, default=False),
     Column("routes", JSON, nullable=False),
@@ -76,6 +77,7 @@ class RouterStrategy(Strategy):
             .where(ALLOCATIONS.c.port_id == ROUTERS.c.gw_port_id)
             .correlate(ROUTERS)
             .scalar_subquery(),
+            "_gateway_network_qos": router_gateway.network_policy(gateway).correlate(ROUTERS).scalar_subquery(),
         }
 
     def view(self, tx: Transaction, row: Row) -> None:
@@ -88,7 +90,7 @@ class RouterStrategy(Strategy):
         values["routes"] = []
         for flag, default in (("distributed", tx.config.api.router_distributed), ("ha", tx.config.api.l3_ha)):
             values[flag] = default if values.get(flag) is None else values[flag]
-        values["gw_port_id"] = values["_gateway_network"] = None
+        values["gw_port_id"] = values["_gateway_network"] = values["gateway_qos_policy_id"] = None
         values["_gateway_ips"] = []
         standard.check_zone_hints(tx, "router", values["availability_zone_hints"])
         router_gateway.change(tx, values, values["external_gateway_info"])
@@ -252,6 +254,7 @@ ROUTER = Resource(
         "ext-gw-mode",
         "extraroute-atomic",
         "l3-port-ip-change-not-allowed",
+        "qos-gateway-ip",
         "router-admin-state-down-before-update",
     ),
     actions=(
@@ -260,5 +263,5 @@ ROUTER = Resource(
         Action("add_extraroutes", _add_routes, policy="add_extraroutes"),
         Action("remove_extraroutes", _remove_routes, policy="remove_extraroutes"),
     ),
-    internal=("gw_port_id", "enable_snat"),
+    internal=("gw_port_id", "enable_snat", "gateway_qos_policy_id"),
 )

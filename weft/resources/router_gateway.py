@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy import ColumnElement, Select, select
+
 from weft import errors
 from weft.registry.resource import Row
-from weft.resources import network, port, router_interface, subnet
+from weft.resources import network, port, qos_attachment, router_interface, subnet
 from weft.store.transaction import Transaction
 
 OWNER = "network:router_gateway"
@@ -18,11 +20,19 @@ def info(row: Row) -> dict[str, Any] | None:
     if not row["_gateway_network"]:
         return None
     fixed = sorted(row["_gateway_ips"], key=lambda one: (":" in one["ip_address"], str(one["ip_address"])))
+    policy = {"qos_policy_id": row["gateway_qos_policy_id"]} if row["gateway_qos_policy_id"] else {}
     return {
         "network_id": row["_gateway_network"],
         "external_fixed_ips": fixed,
         "enable_snat": bool(row["enable_snat"]),
+        **policy,
     }
+
+
+def network_policy(gateway: ColumnElement[bool]) -> Select[Any]:
+    """SELECT of the QoS policy of the network that the port, for which `gateway` is true, is on."""
+    on = network.NETWORKS.c
+    return select(on.qos_policy_id).join(port.PORTS, port.PORTS.c.network_id == on.id).where(gateway)
 
 
 def change(tx: Transaction, row: Row, wanted: Mapping[str, Any] | None) -> None:
@@ -35,10 +45,10 @@ def change(tx: Transaction, row: Row, wanted: Mapping[str, Any] | None) -> None:
     if not wanted:
         refuse_leaving(tx, row)
         _hold(row, None)
+        row["gateway_qos_policy_id"] = None
         return
     row["enable_snat"] = wanted.get("enable_snat", row["enable_snat"])
-    if wanted.get("qos_policy_id"):
-        raise errors.QosPolicyNotFound(id=wanted["qos_policy_id"])
+    _set_policy(tx, row, wanted)
     addresses = list(wanted.get("external_fixed_ips") or [])
     if wanted["network_id"] == row["_gateway_network"]:
         if addresses:
@@ -50,6 +60,14 @@ def change(tx: Transaction, row: Row, wanted: Mapping[str, Any] | None) -> None:
     _check_network(tx, row, wanted["network_id"])
     _check_addresses(tx, wanted["network_id"], addresses)
     _hold(row, _make(tx, row, wanted["network_id"], addresses))
+
+
+def _set_policy(tx: Transaction, row: Row, wanted: Mapping[str, Any]) -> None:
+    """Where nothing is said of it, the policy stays as long as the gateway stays on its network."""
+    old = row["gateway_qos_policy_id"]
+    kept = old if wanted["network_id"] == row["_gateway_network"] else None
+    row["gateway_qos_policy_id"] = wanted.get("qos_policy_id", kept)
+    qos_attachment.check(tx, row["gateway_qos_policy_id"], old)
 
 
 def drop(tx: Transaction, row: Row) -> None:
