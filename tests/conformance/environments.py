@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
-CACHE = HERE.parents[1] / ".cache" / "conformance"
+CACHE = (HERE.parents[1] / ".cache").resolve() / "conformance"
 CONSTRAINTS = HERE / "constraints.txt"
 
 
