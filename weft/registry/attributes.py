@@ -112,7 +112,8 @@ class BodyReader:
     kind, and HTTPBadRequest for several kinds, with a line for each. Bodies are not changed.
     """
 
-    def __init__(self, member: str, attributes: Iterable[Attribute]) -> None:
+    def __init__(self, member: str, attributes: Iterable[Attribute], hidden: Iterable[Attribute] = ()) -> None:
+        """Of the `hidden` attributes, which clients do not know, a create has the defaults all the same."""
         self.member = member
         self.attributes = tuple(attributes)
         self._by_name = {attribute.name: attribute for attribute in self.attributes}
@@ -122,7 +123,7 @@ class BodyReader:
         self._required = tuple(a.name for a in self.attributes if a.required and a.name != "project_id")
         defaults = {
             a.name: a.default if a.default is None else a.type.convert(a.default)
-            for a in self.attributes
+            for a in (*self.attributes, *hidden)
             if a.post and not isinstance(a.default, Default)
         }
         self._plain = {name: value for name, value in defaults.items() if not isinstance(value, list | dict)}

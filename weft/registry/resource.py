@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,8 @@ class Resource:
     `extension` is the alias that brings the resource, `shims` those that only promise behaviour of it.
     `quota` names its limit; None: not counted. `visible_by_rbac`: RBAC actions that show it to other projects.
     `not_found` is raised for an id that is not there or not the caller's to see. `internal` columns are no attributes of
-    the API; rows have them under their own names. `key` is the attribute by which URLs name an object; other keys than
+    the API; rows have them under their own names. `hidden` are attributes of extensions that this installation does not
+    offer: rows have them, clients do not know them. `key` is the attribute by which URLs name an object; other keys than
     id tell the objects below one parent apart. `update_rule`: the policy rule of PUT where it is not `update_<rule>`.
     """
 
@@ -83,6 +84,7 @@ class Resource:
     plural: str = ""
     aliases: tuple[str, ...] = field(default=())
     internal: tuple[str, ...] = ()
+    hidden: tuple[Attribute, ...] = ()
     key: str = "id"
     update_rule: str = ""
 
@@ -106,7 +108,8 @@ class Resource:
     @cached_property
     def stored(self) -> tuple[tuple[str, str], ...]:
         """(attribute, column) of what stands in the table."""
-        own = tuple((a.name, a.column_name) for a in self.attributes if a.column_name in self.table.c)
+        every = (*self.attributes, *self.hidden)
+        own = tuple((a.name, a.column_name) for a in every if a.column_name in self.table.c)
         return own + tuple((name, name) for name in self.internal)
 
     @cached_property
@@ -126,7 +129,18 @@ class Resource:
 
     @cached_property
     def reader(self) -> BodyReader:
-        return BodyReader(self.member, self.attributes)
+        return BodyReader(self.member, self.attributes, self.hidden)
+
+    def without(self, aliases: frozenset[str]) -> Resource:
+        """This resource where those extensions are not offered: the same objects, less to say about them."""
+        hidden = tuple(a for a in self.attributes if a.extension in aliases)
+        shims = tuple(alias for alias in self.shims if alias not in aliases)
+        if not hidden and shims == self.shims:
+            return self
+        known = tuple(a for a in self.attributes if a.extension not in aliases)
+        made = replace(self, attributes=known, hidden=hidden, shims=shims)
+        self.strategy.resource = self
+        return made
 
     @cached_property
     def stamped(self) -> bool:

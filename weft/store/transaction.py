@@ -30,12 +30,14 @@ class Environment:
     """What app.py hands to everything that runs in a transaction.
 
     `bind(tx, port row, segments)` decides how a port is attached to its host: a Binding, or an Unbound with the reason.
+    `honours(alias)`: the dataplane can make what that extension of the API promises.
     `zones(tx, kind)` names the availability zones with agents for networks (`network`) or routers (`router`).
     """
 
     config: Config
     bind: Callable[[Transaction, Row, Sequence[Row]], Any] | None = None
     zones: Callable[[Transaction, str], frozenset[str]] = lambda tx, kind: frozenset()
+    honours: Callable[[str], bool] = lambda alias: True
 
 
 class Transaction:

@@ -10,6 +10,7 @@ from typing import Any
 
 from weft.backends.interface import Binding, HostFacts, Report, Status, Unbound
 from weft.backends.linux import bind, firewall, flows, links, names, netns, switches
+from weft.backends.linux.capabilities import CAPABILITIES
 from weft.backends.linux.host import Host, Open
 from weft.backends.linux.links import Change, Create, Delete, Link, Modify
 from weft.backends.linux.monitor import Monitor
@@ -22,26 +23,6 @@ from weft.config import Config
 from weft.logical.model import HostView, Key, Kind, LogicalPort, Segment
 
 _LOG = logging.getLogger(__name__)
-
-CAPABILITIES = frozenset(
-    {
-        "address-group",
-        "allowed-address-pairs",
-        "binding",
-        "external-net",
-        "ext-gw-mode",
-        "extra_dhcp_opt",
-        "extraroute",
-        "floating-ip-port-forwarding",
-        "net-mtu",
-        "port-security",
-        "provider",
-        "router",
-        "security-group",
-        "security-groups-remote-address-group",
-        "stateful-security-group",
-    }
-)
 
 
 @dataclass(slots=True)
