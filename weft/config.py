@@ -51,6 +51,9 @@ class Api:
     agent_down_time: int = option(75, "Seconds without a heartbeat after which an agent counts as dead.")
     report_interval: int = option(30, "Seconds between an agent's heartbeats.")
     enable_new_agents: bool = option(True, "admin_state_up of an agent that appears.")
+    allowed_conntrack_helpers: tuple[str, ...] = option(
+        ("tftp:udp", "ftp:tcp", "sip:tcp", "sip:udp"), "helper:protocol pairs that routers may be given."
+    )
     backend: str = option("linux", "Dataplane of this host: linux, or the name of a plugin's.")
     host: str = option(socket.gethostname(), "Name of this host in bindings and agents.")
     state_path: str = option("", "Folder for the database, secrets and sockets of a one-machine installation.")

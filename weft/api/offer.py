@@ -10,7 +10,16 @@ from collections.abc import Iterable
 from weft.config import Config
 from weft.registry.resource import Resource
 
-BY_DATAPLANE = frozenset({"port-hint-ovs-tx-steering", "pvlan", "trunk", "trunk-details"})
+BY_DATAPLANE = frozenset(
+    {
+        "expose-l3-conntrack-helper",
+        "l3-conntrack-helper",
+        "port-hint-ovs-tx-steering",
+        "pvlan",
+        "trunk",
+        "trunk-details",
+    }
+)
 """Extensions that promise packets which only some dataplanes can deliver."""
 
 

@@ -266,6 +266,15 @@ class AddressQos:
 
 
 @dataclass(frozen=True, slots=True)
+class ConntrackHelper:
+    """A protocol, named as conntrack(8) does, that is read along where it goes to this port: it announces connections."""
+
+    name: str
+    protocol: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class LogicalRouter:
     """A router with its legs, NAT and routes. `floating_ips` holds every address that is answered for on the gateway."""
 
@@ -278,6 +287,7 @@ class LogicalRouter:
     routes: tuple[Route, ...] = ()
     nats: tuple[Nat, ...] = ()
     forwardings: tuple[PortForwarding, ...] = ()
+    helpers: tuple[ConntrackHelper, ...] = ()
     qos: tuple[AddressQos, ...] = ()
 
     @property

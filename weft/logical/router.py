@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from weft.logical.model import Gateway, LogicalRouter, Nat, PortForwarding, Route, RouterPort
+from weft.logical.model import ConntrackHelper, Gateway, LogicalRouter, Nat, PortForwarding, Route, RouterPort
 from weft.logical.switch import addresses
 
 Row = Mapping[str, Any]
@@ -42,6 +42,10 @@ def router(
             _forwarding(one, by_fip[one["floatingip_id"]])
             for one in sorted(forwardings, key=lambda one: str(one["id"]))
             if one["floatingip_id"] in by_fip
+        ),
+        helpers=tuple(
+            ConntrackHelper(*one)
+            for one in sorted((one["helper"], one["protocol"], one["port"]) for one in row["conntrack_helpers"])
         ),
     )
 

@@ -7,6 +7,7 @@ from weft.resources.address_group import ADDRESS_GROUP
 from weft.resources.address_scope import ADDRESS_SCOPE
 from weft.resources.agent import AGENT
 from weft.resources.availability_zone import AVAILABILITY_ZONE
+from weft.resources.conntrack_helper import CONNTRACK_HELPER
 from weft.resources.default_security_group_rule import DEFAULT_SECURITY_GROUP_RULE
 from weft.resources.floatingip import FLOATINGIP
 from weft.resources.floatingip_pool import FLOATINGIP_POOL
@@ -38,6 +39,7 @@ RESOURCES: tuple[Resource, ...] = (
     ADDRESS_GROUP,
     AGENT,
     ROUTER,
+    CONNTRACK_HELPER,
     FLOATINGIP,
     PORT_FORWARDING,
     FLOATINGIP_POOL,

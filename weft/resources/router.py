@@ -61,6 +61,7 @@ ATTRIBUTES = (
         filter=False,
         extension="router_availability_zone",
     ),
+    read_only("conntrack_helpers", t.anything, filter=False, extension="expose-l3-conntrack-helper"),
     *standard.stamps(),
 )
 
@@ -69,9 +70,12 @@ class RouterStrategy(Strategy):
     """Routers; see behaviours section 10 of the API's facts."""
 
     def columns(self) -> Mapping[str, ColumnElement[Any]]:
+        from weft.resources import conntrack_helper
+
         gateway = port.PORTS.c.id == ROUTERS.c.gw_port_id
         fixed = json_object("subnet_id", ALLOCATIONS.c.subnet_id, "ip_address", ALLOCATIONS.c.ip_address)
         return {
+            "conntrack_helpers": conntrack_helper.brief(ROUTERS),
             "_gateway_network": select(port.PORTS.c.network_id).where(gateway).correlate(ROUTERS).scalar_subquery(),
             "_gateway_ips": select(json_array(fixed))
             .where(ALLOCATIONS.c.port_id == ROUTERS.c.gw_port_id)
@@ -88,6 +92,7 @@ class RouterStrategy(Strategy):
         values["id"] = str(uuid4())
         values["status"] = "ACTIVE"
         values["routes"] = []
+        values["conntrack_helpers"] = []
         for flag, default in (("distributed", tx.config.api.router_distributed), ("ha", tx.config.api.l3_ha)):
             values[flag] = default if values.get(flag) is None else values[flag]
         values["gw_port_id"] = values["_gateway_network"] = values["gateway_qos_policy_id"] = None

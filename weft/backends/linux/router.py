@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface, ip_network
 
 from weft.backends.linux import names
-from weft.logical.model import Gateway, LogicalRouter, PortForwarding, RouterPort
+from weft.logical.model import ConntrackHelper, Gateway, LogicalRouter, PortForwarding, RouterPort
 
 METADATA_IP = "169.254.169.254"
 METADATA_PORT, DNS_PORT = 9697, 9653
@@ -15,6 +15,21 @@ METADATA_PORT, DNS_PORT = 9697, 9653
 link to 169.254.169.254, since they ignore option 121."""
 
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "dccp": 33, "ipv6-icmp": 58, "sctp": 132, "udplite": 136}
+KERNEL_HELPERS = {
+    ("amanda", "udp"): "amanda",
+    ("ftp", "tcp"): "ftp",
+    ("h323", "tcp"): "Q.931",
+    ("h323", "udp"): "RAS",
+    ("irc", "tcp"): "irc",
+    ("netbios-ns", "udp"): "netbios-ns",
+    ("pptp", "tcp"): "pptp",
+    ("sane", "tcp"): "sane",
+    ("sip", "tcp"): "sip",
+    ("sip", "udp"): "sip",
+    ("snmp", "udp"): "snmp",
+    ("tftp", "udp"): "tftp",
+}
+"""Conntrack helper of the API and protocol -> what the kernel calls it, where it has it (net/netfilter/nf_conntrack_*)."""
 WITH_PORTS = frozenset({6, 17, 33, 132, 136})
 
 SYSCTLS: Mapping[str, int] = {
@@ -119,7 +134,7 @@ def render(router: LogicalRouter, host_namespace: str) -> RouterState:
         enabled=router.enabled,
         legs=legs,
         routes=routes,
-        chains=_chains(gateway.name if gateway else None, translation.snat_ip, snat),
+        chains=_chains(gateway.name if gateway else None, translation.snat_ip, snat, router.helpers),
         elements=_elements(translation),
         translation=translation,
         problems=(*problems, *_unknown_protocols(router)),
@@ -196,6 +211,9 @@ def _unknown_protocols(router: LogicalRouter) -> Iterable[str]:
     for forwarding in router.forwardings:
         if protocol_number(forwarding) is None:
             yield f"port forwarding {forwarding.id}: protocol {forwarding.protocol} is not known here"
+    for helper in router.helpers:
+        if (helper.name, helper.protocol) not in KERNEL_HELPERS:
+            yield f"conntrack helper {helper.name}: not known here for {helper.protocol}"
 
 
 def _default_routes(nexthops: Iterable[str], gateway: Leg) -> dict[str, frozenset[Hop]]:
@@ -256,9 +274,13 @@ MAPS: Mapping[str, str] = {
 """The maps of the table: everything that grows with the number of floating IPs is looked up, never walked through."""
 
 
-def _chains(gateway: str | None, snat_ip: str | None, enable_snat: bool) -> str:
+def _chains(
+    gateway: str | None, snat_ip: str | None, enable_snat: bool, helpers: Sequence[ConntrackHelper] = ()
+) -> str:
     """The table's maps, empty, and chains. `snat_ip` None: nothing of IPv4 is translated."""
     lines = [f"map {name} {{ {kind}; }}" for name, kind in MAPS.items()]
+    helpers = [one for one in helpers if (one.name, one.protocol) in KERNEL_HELPERS]
+    lines += sorted({_helper_object(helper) for helper in helpers})
     ours = f"{{ {DNS_PORT}, {METADATA_PORT} }}"
     outside = gateway if snat_ip else None
     chains = {
@@ -277,9 +299,22 @@ def _chains(gateway: str | None, snat_ip: str | None, enable_snat: bool) -> str:
             f"meta l4proto {{ tcp, udp }} th dport {ours} ct status & dnat == 0 drop",
         ],
     }
+    if helpers:
+        # conntrack knows the connection by then (-200) and has not yet translated where it goes (-100)
+        assign = [f'{one.protocol} dport {one.port} ct helper set "{_helper_name(one)}"' for one in helpers]
+        chains["helpers"] = ["type filter hook prerouting priority mangle; policy accept;", *assign]
     for name, rules in chains.items():
         lines += [f"chain {name} {{", *(f"  {rule}" for rule in rules), "}"]
     return "\n".join(lines)
+
+
+def _helper_name(helper: ConntrackHelper) -> str:
+    return f"{helper.name}_{helper.protocol}".replace("-", "_")
+
+
+def _helper_object(helper: ConntrackHelper) -> str:
+    kind = KERNEL_HELPERS[helper.name, helper.protocol]
+    return f'ct helper {_helper_name(helper)} {{ type "{kind}" protocol {helper.protocol}; }}'
 
 
 def _prerouting(gateway: str | None, outside: str | None) -> Iterable[str]:
