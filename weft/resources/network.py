@@ -45,6 +45,9 @@ NETWORKS = Table(
     Column("mtu", Integer, nullable=False),
     Column("port_security_enabled", Boolean, nullable=False, default=True),
     Column("dns_domain", String(255), nullable=False, default=""),
+    Column("pvlan", Boolean, nullable=False, default=False),
+    Column("vlan_transparent", Boolean),
+    Column("qinq", Boolean),
     Column("availability_zone_hints", JSON, nullable=False, default=list),
     Column("qos_policy_id", ID, ForeignKey("qos_policies.id"), index=True),
     *standard_columns(),
@@ -89,6 +92,9 @@ ATTRIBUTES = (
         extension="auto-allocated-topology",
     ),
     Attribute("dns_domain", dns.dns_domain, default="", filter=False, extension="dns-integration"),
+    Attribute("pvlan", t.boolean, default=False, filter=False, extension="pvlan"),
+    Attribute("vlan_transparent", t.boolean, put=False, extension="vlan-transparent"),
+    Attribute("qinq", t.boolean, put=False, extension="qinq"),
     Attribute("qos_policy_id", t.uuid_or_none, default=UNSET, filter=False, policy=True, extension="qos"),
     *standard.stamps(),
 )
@@ -190,6 +196,8 @@ class NetworkStrategy(Strategy):
                 "ipv4_address_scope": None,
                 "ipv6_address_scope": None,
                 "availability_zones": [],
+                "vlan_transparent": values.get("vlan_transparent"),
+                "qinq": values.get("qinq"),
                 "_segments": [found],
             }
         )
@@ -203,7 +211,10 @@ class NetworkStrategy(Strategy):
     def validate(self, tx: Transaction, new: Row, old: Row | None) -> None:
         if new["is_default"] and (old is None or not old["is_default"]):
             _refuse_second_default(tx, new)
+        if new["pvlan"] and not new["port_security_enabled"]:
+            raise errors.PVLANNetworkPortSecurityDisabled(network_id=new["id"])
         if old is None:
+            _check_tagging(tx, new)
             standard.check_zone_hints(tx, "network", new["availability_zone_hints"])
         if new["qos_policy_id"] and (old is None or new["qos_policy_id"] != old["qos_policy_id"]):
             qos_attachment.check_network(tx, new["id"], new["qos_policy_id"])
@@ -227,7 +238,11 @@ class NetworkStrategy(Strategy):
         qos_attachment.check(tx, new["qos_policy_id"], old["qos_policy_id"])
 
     def write_update(self, tx: Transaction, old: Row, new: Row) -> None:
+        from weft.resources import port_extensions
+
         tx.update(self.resource, old, new)
+        if new["pvlan"] != old["pvlan"]:
+            port_extensions.switch_pvlan(tx, new)
         if any(new[name] != old[name] for name in _ELSEWHERE):
             tx.touch(self.resource, new)
 
@@ -269,6 +284,16 @@ def _segment_filter(column: str) -> Filter:
 def _zones(tx: Transaction, row: Row) -> list[str]:
     """The zones that serve the network: those of the agents, once it has subnets."""
     return standard.zones(tx, "network") if row["subnets"] else []
+
+
+def _check_tagging(tx: Transaction, new: Row) -> None:
+    """Raise what cannot be promised about frames that workloads tag themselves."""
+    if new["vlan_transparent"] and new["qinq"]:
+        raise errors.BadRequest(resource="network", reason="vlan_transparent and qinq exclude each other")
+    if new["vlan_transparent"] and not tx.environment.honours("vlan-transparent"):
+        raise errors.VlanTransparencyDriverError()
+    if new["qinq"] and not tx.environment.honours("qinq"):
+        raise errors.VlanQinqDriverError()
 
 
 def _refuse_second_default(tx: Transaction, new: Row) -> None:

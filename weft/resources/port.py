@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from weft import errors
-from weft.ipam import allocate, macs
+from weft.ipam import allocate
 from weft.ipam.allocate import ALLOCATIONS
 from weft.registry import types as t
 from weft.registry import types_address as addresses
@@ -36,6 +36,8 @@ from weft.resources import (
     network,
     port_addresses,
     port_checks,
+    port_extensions,
+    port_macs,
     qos_attachment,
     resource_request,
     security_group,
@@ -69,6 +71,7 @@ PORTS = Table(
     Column("binding_profile", JSON, nullable=False),
     Column("binding_vif_type", String(64), nullable=False, default="unbound"),
     Column("binding_vif_details", JSON, nullable=False),
+    *port_extensions.columns(),
     Column("qos_policy_id", ID, ForeignKey("qos_policies.id"), index=True),
     *standard_columns(),
     UniqueConstraint("network_id", "mac_address"),
@@ -102,6 +105,7 @@ ATTRIBUTES = (
     Attribute("dns_name", dns.dns_name, default="", filter=False, extension="dns-integration"),
     read_only("dns_assignment", t.anything, filter=False, extension="dns-integration"),
     Attribute("dns_domain", dns.dns_domain, default="", filter=False, extension="dns-domain-ports"),
+    *port_extensions.ATTRIBUTES,
     *standard.stamps(tags_in_post=True),
     Attribute("security_groups", net.security_groups, sort=False, extension="security-group"),
     Attribute("qos_policy_id", t.uuid_or_none, default=None, filter=False, policy=True, extension="qos"),
@@ -212,9 +216,7 @@ class PortStrategy(Strategy):
         trusted = is_trusted(values["device_owner"])
         values["id"] = values.get("id") or str(uuid4())
         values["status"] = values.get("status") or "DOWN"
-        values["mac_address"] = _mac(tx, values)
         values["extra_dhcp_opts"] = port_checks.new_dhcp_options(values["extra_dhcp_opts"])
-        values["allowed_address_pairs"] = port_checks.complete_pairs(values)
         given = values.get("port_security_enabled")
         values["port_security_enabled"] = False if trusted else on["port_security_enabled"] if given is None else given
         groups = values.get("security_groups")
@@ -227,6 +229,9 @@ class PortStrategy(Strategy):
         values["binding:profile"] = values.get("binding:profile") or {}
         values["binding:vif_type"], values["binding:vif_details"] = "unbound", {}
         values["dns_name"] = port_checks.kept_dns_name(tx.config, values["dns_name"])
+        port_extensions.prepare(tx, values, on)
+        values["mac_address"] = port_macs.first(tx, values)
+        values["allowed_address_pairs"] = port_checks.complete_pairs(values)
         values["network:project_id"] = on["project_id"]
         values["qos_network_policy_id"] = on["qos_policy_id"]
         if values["qos_policy_id"]:
@@ -245,8 +250,10 @@ class PortStrategy(Strategy):
         return new
 
     def prepare_update(self, tx: Transaction, old: Row, changes: Row, new: Row) -> None:
-        if "mac_address" in changes:
-            _update_mac(tx, old, new)
+        new["binding:host_id"] = new["binding:host_id"] or ""
+        new["binding:profile"] = new["binding:profile"] or {}
+        port_extensions.prepare_update(tx, old, changes, new)
+        port_macs.change(tx, old, new)
         if "allowed_address_pairs" in changes:
             new["allowed_address_pairs"] = port_checks.complete_pairs(new)
         if "extra_dhcp_opts" in changes:
@@ -255,8 +262,6 @@ class PortStrategy(Strategy):
             new["dns_name"] = port_checks.kept_dns_name(tx.config, new["dns_name"])
         if is_trusted(new["device_owner"]):
             new["port_security_enabled"] = False
-        new["binding:host_id"] = new["binding:host_id"] or ""
-        new["binding:profile"] = new["binding:profile"] or {}
         if "fixed_ips" in changes or new["mac_address"] != old["mac_address"]:
             new["fixed_ips"] = port_addresses.changed(tx, old, changes, new)
         if new["qos_policy_id"] != old["qos_policy_id"]:
@@ -301,35 +306,6 @@ class PortStrategy(Strategy):
 
         floatingip.release_port(tx, row)
         tx.delete(self.resource, row)
-
-
-def _mac(tx: Transaction, values: Row) -> str:
-    given = values.get("mac_address")
-    if not given:
-        return macs.generate(tx.config.api.base_mac)
-    _refuse_used_mac(tx, values["network_id"], given)
-    return str(given)
-
-
-def _refuse_used_mac(tx: Transaction, network_id: str, mac: str) -> None:
-    if tx.first(select(PORTS.c.id).where(PORTS.c.network_id == network_id, PORTS.c.mac_address == mac)):
-        raise errors.MacAddressInUse(network_id=network_id, mac=mac)
-
-
-def _update_mac(tx: Transaction, old: Row, new: Row) -> None:
-    if new["mac_address"] is None:
-        new["mac_address"] = macs.generate(tx.config.api.base_mac)
-    if new["mac_address"] == old["mac_address"]:
-        return
-    if is_trusted(old["device_owner"]):
-        raise errors.UnsupportedPortDeviceOwner(
-            operation="mac address update", id=old["id"], device_owner=old["device_owner"]
-        )
-    if old["binding:vif_type"] not in binding.FREE:
-        raise errors.PortBound(
-            id=old["id"], vif_type=old["binding:vif_type"], old_mac=old["mac_address"], new_mac=new["mac_address"]
-        )
-    _refuse_used_mac(tx, new["network_id"], new["mac_address"])
 
 
 def _bind(tx: Transaction, row: Row) -> None:
@@ -418,6 +394,7 @@ def change(tx: Transaction, row: Row, changes: Row) -> Row:
 
 def move(tx: Transaction, old: Row, new: Row) -> None:
     """Write a binding that was decided on elsewhere."""
+    port_extensions.mirror(new)
     tx.update(PORT, old, new)
     PORT.strategy.settle(tx, new, old)
 
@@ -452,5 +429,6 @@ PORT = Resource(
         "aap-reject-multicast",
         "port-resource-request-groups",
         "tag-ports-during-bulk-creation",
+        *port_extensions.SHIMS,
     ),
 )
