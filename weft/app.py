@@ -9,11 +9,12 @@ import falcon
 from sqlalchemy import Connection, inspect
 
 from weft import hooks
-from weft.api import faults, routes
+from weft.api import faults, offer, routes
 from weft.api.handler import Controller
 from weft.api.metrics import Metrics, Scrape
 from weft.api.policy import Policy
 from weft.backends.interface import Binding, HostFacts, Unbound
+from weft.backends.linux import capabilities as linux
 from weft.backends.linux.bind import bind
 from weft.config import Config
 from weft.context import Context
@@ -62,7 +63,11 @@ def make_api(
         from weft.api.auth import KeystoneAuthenticator
 
         authenticate = KeystoneAuthenticator(config, policy)
-    environment = Environment(config, bind=Binder(config), zones=agent.zones)
+    able = capabilities(config)
+    resources = offer.offered(resources, offer.absent(config, able))
+    environment = Environment(
+        config, bind=Binder(config), zones=agent.zones, honours=lambda alias: able is None or alias in able
+    )
     controller = Controller(store, policy, environment, Bell(config.state_path).ring)
     metrics = Metrics(store, resources)
     app: falcon.App[Any, Any] = falcon.App(middleware=[metrics, Door(authenticate)])
@@ -71,6 +76,13 @@ def make_api(
     app.add_route("/metrics", Scrape(metrics, authenticate))
     routes.add(app, controller, resources)
     return app
+
+
+def capabilities(config: Config) -> frozenset[str] | None:
+    """What the dataplane of this installation can honour; None: it does not say, and is taken at our word."""
+    if config.api.backend == "linux":
+        return linux.CAPABILITIES
+    return getattr(hooks.every_backend().get(config.api.backend), "capabilities", None)
 
 
 class Binder:

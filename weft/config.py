@@ -58,6 +58,7 @@ class Api:
     host: str = option(socket.gethostname(), "Name of this host in bindings and agents.")
     state_path: str = option("", "Folder for the database, secrets and sockets of a one-machine installation.")
     vlan_transparent: bool | None = option(None, "Offer vlan_transparent on networks.")
+    vlan_qinq: bool | None = option(None, "Offer qinq on networks.")
     notify_nova_on_port_status_changes: bool = option(True, "Tell Nova when an instance's port comes up or goes down.")
     notify_nova_on_port_data_changes: bool = option(True, "Tell Nova when an instance's port or its floating IP changes.")
     send_events_interval: int = option(2, "Seconds for which events for Nova are gathered before they are sent.")
