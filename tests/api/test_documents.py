@@ -8,8 +8,8 @@ import pytest
 from openapi_spec_validator import validate
 
 from tests.api.conftest import Api
-from weft import errors
-from weft.api import documents
+from weft import app, errors
+from weft.api import documents, offer
 from weft.resources import RESOURCES
 
 
@@ -35,7 +35,8 @@ def test_root_needs_its_slash(api: Api) -> None:
 
 
 def test_every_loaded_extension_is_known(api: Api) -> None:
-    aliases = documents.loaded(RESOURCES, api.config)
+    absent = offer.absent(api.config, app.capabilities(api.config))
+    aliases = documents.loaded(offer.offered(RESOURCES, absent), api.config)
     assert not set(aliases) - set(documents.known())
     listed = api.get("/extensions")[1]["extensions"]
     assert [one["alias"] for one in listed] == aliases
