@@ -55,8 +55,13 @@ def allowed(config: Config) -> dict[str, list[str]]:
 class ConntrackHelperStrategy(Strategy):
     """Conntrack helpers; see behaviours section 15 of the API's facts."""
 
+    def view(self, tx: Transaction, row: Row) -> None:
+        # What policy asks: a helper belongs to whom its router belongs to.
+        row["ext_parent:project_id"] = row["project_id"]
+
     def prepare(self, tx: Transaction, values: Row) -> None:
         values["project_id"] = tx.get(ROUTER, values["router_id"])["project_id"]
+        self.view(tx, values)
 
     def validate(self, tx: Transaction, new: Row, old: Row | None) -> None:
         protocols = allowed(tx.config).get(new["helper"])
