@@ -216,6 +216,12 @@ class Config:
         return Path(self.api.state_path or "~/.local/state/weft").expanduser()
 
     @property
+    def consumers(self) -> tuple[str, ...]:
+        """Who waits for events of the change log besides watchers: nova, notifications."""
+        wanted = {"nova": bool(self.nova.auth_url), "notifications": self.notifications.on}
+        return tuple(name for name, on in wanted.items() if on)
+
+    @property
     def database_url(self) -> str:
         return self.database.connection or f"sqlite:///{self.state_path / 'weft.db'}"
 

@@ -16,7 +16,7 @@ def everything(api: Api) -> dict[str, list[tuple[object, ...]]]:
 
     def read(connection) -> dict[str, list[tuple[object, ...]]]:  # type: ignore[no-untyped-def]
         return {
-            table.name: sorted((tuple(map(repr, row)) for row in connection.execute(select(table))))
+            table.name: sorted(tuple(map(repr, row)) for row in connection.execute(select(table)))
             for table in METADATA.sorted_tables
         }
 

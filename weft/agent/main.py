@@ -13,7 +13,7 @@ from weft.agent.health import HealthFile
 from weft.backends.interface import Backend
 from weft.config import Config
 from weft.context import internal
-from weft.reconcile.doorbell import Doorbell
+from weft.reconcile.doorbell import DATAPLANE, Bell, Doorbell
 from weft.reconcile.load import HostLoader
 from weft.reconcile.loop import Reconciler
 from weft.resources import agent as agents
@@ -76,6 +76,7 @@ class Heartbeat:
                 "backend": self._backend.name,
                 "bridge_mappings": dict(self._config.linux.bridge_mappings),
                 "tunnel_types": ["vxlan"],
+                **({"qos": self._backend.qos} if hasattr(self._backend, "qos") else {}),
                 "tunneling_ip": self._config.linux.tunnel_address,
                 "devices": len(view.ports),
                 "failing": len(self._engine.health.failing),
@@ -137,7 +138,8 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
     store = Store(config)
     bell = Doorbell(config.state_path)
     backend = make_backend(config)
-    engine = Reconciler(config, store, backend, bell, HealthFile(config.state_path).write)
+    ring = Bell(config.state_path, but=DATAPLANE).ring
+    engine = Reconciler(config, store, backend, bell, HealthFile(config.state_path).write, ring)
     heartbeat = Heartbeat(config, store, backend, engine)
     engine.every(config.api.report_interval, heartbeat.beat)
     if config.linux.external_cidr:

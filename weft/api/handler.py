@@ -267,7 +267,6 @@ class Controller:
     ) -> None:
         if request.content_length:
             raise errors.HTTPBadRequest("Request body is not supported in DELETE.")
-        context: Context = request.context.caller
         expected = _if_match(request)
 
         def work(tx: Transaction) -> None:

@@ -17,7 +17,7 @@ from weft.logical.model import HostView, Key
 from weft.reconcile import status
 from weft.reconcile.doorbell import Doorbell
 from weft.reconcile.load import HostLoader
-from weft.store import changes
+from weft.store import changes, repetitions
 from weft.store.engine import Store
 from weft.store.transaction import Environment, Transaction
 
@@ -56,13 +56,15 @@ class Reconciler:
         backend: Backend,
         bell: Doorbell,
         tell: Callable[[Health], None] = lambda health: None,
+        ring: Callable[[], None] = lambda: None,
     ) -> None:
-        """`tell` is called with the engine's health after every pass."""
+        """`tell` is called with the engine's health after every pass; `ring` wakes others who follow the change log."""
         self._config = config
         self._store = store
         self._backend = backend
         self._bell = bell
         self._tell = tell
+        self._ring = ring
         self._environment = Environment(config)
         self._loader = HostLoader(config.api.host)
         self._stop = threading.Event()
@@ -188,7 +190,9 @@ class Reconciler:
         found = [(time.time(), line) for line in report.drift]
         self.health.drift = (self.health.drift + found)[-MOST_DRIFT:]
         if report.status:
-            self._writing(lambda tx: status.write(tx, report, self._loader.view.routers, self._config.api.host))
+            routers, host = self._loader.view.routers, self._config.api.host
+            if self._writing(lambda tx: status.write(tx, report, routers, host)):
+                self._ring()
         self._tell(self.health)
 
     def _run_timers(self) -> float:
@@ -204,7 +208,9 @@ class Reconciler:
 
     def _prune(self) -> None:
         before = datetime.now(UTC) - timedelta(hours=self._config.database.change_log_hours)
-        self._store.write(lambda connection: changes.prune(connection, before.strftime("%Y-%m-%dT%H:%M:%SZ")))
+        at = before.strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._store.write(lambda connection: changes.prune(connection, at, self._config.consumers))
+        self._store.write(lambda connection: repetitions.prune(connection, at))
 
     def _reading(self, work: Callable[[Transaction], T]) -> T:
         return self._store.read(lambda connection: work(Transaction(connection, internal(), self._environment)))

@@ -79,5 +79,5 @@ def prune(connection: Connection, before: str, consumers: Iterable[str] = ()) ->
     newest = int(newest) if done is None else min(int(newest), done)
     forgotten = connection.execute(delete(CHANGES).where(CHANGES.c.sequence <= newest)).rowcount
     if forgotten:
-        cursors.put(connection, cursors.PRUNED, newest)
+        cursors.advance(connection, cursors.PRUNED, newest)
     return forgotten

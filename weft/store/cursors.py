@@ -1,11 +1,10 @@
-"""How far each reader of the change log is that must miss nothing, and which process reads on for it."""
+"""How far each reader of the change log is that must miss nothing."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
-from sqlalchemy import BigInteger, Column, Connection, Integer, String, Table, bindparam, func, insert, or_, select, update
+from sqlalchemy import BigInteger, Column, Connection, Integer, String, Table, func, insert, select, update
 
 from weft.store.schema import METADATA
 
@@ -14,10 +13,8 @@ CURSORS = Table(
     METADATA,
     Column("consumer", String(64), primary_key=True),
     Column("sequence", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
-    Column("holder", String(64), nullable=False, default="", server_default=""),
-    Column("until", BigInteger, nullable=False, default=0, server_default="0"),
 )
-"""`sequence`: the last entry that the consumer is done with. `holder` delivers for it `until` then (Unix time)."""
+"""`sequence`: the last entry that the consumer is done with."""
 
 PRUNED = "pruned"
 """The row whose number is the highest that the log has forgotten."""
@@ -36,37 +33,13 @@ def pruned(connection: Connection) -> int:
 
 def behind(connection: Connection, consumers: Iterable[str]) -> int | None:
     """Where the slowest of `consumers` is; None when none of them has a cursor."""
-    names = sorted(consumers)
-    if not names:
-        return None
-    found = connection.execute(select(func.min(CURSORS.c.sequence)).where(CURSORS.c.consumer.in_(names))).scalar()
-    return None if found is None else int(found)
+    found = select(func.min(CURSORS.c.sequence)).where(CURSORS.c.consumer.in_(sorted(consumers)))
+    slowest = connection.execute(found).scalar()
+    return None if slowest is None else int(slowest)
 
 
-def put(connection: Connection, consumer: str, sequence: int) -> None:
-    """Set the cursor, whoever holds it."""
-    statement = update(CURSORS).where(CURSORS.c.consumer == bindparam("name")).values(sequence=sequence)
-    if not connection.execute(statement, {"name": consumer}).rowcount:
+def advance(connection: Connection, consumer: str, sequence: int) -> None:
+    """Everything up to `sequence` is done with. A cursor never goes back: of two processes the one behind moves nothing."""
+    forward = update(CURSORS).where(CURSORS.c.consumer == consumer, CURSORS.c.sequence < sequence)
+    if not connection.execute(forward.values(sequence=sequence)).rowcount and read(connection, consumer) is None:
         connection.execute(insert(CURSORS), {"consumer": consumer, "sequence": sequence})
-
-
-def hold(connection: Connection, consumer: str, holder: str, seconds: int) -> int | None:
-    """Take or keep the lease for so many seconds; the cursor, or None while somebody else holds it."""
-    now = int(time.time())
-    statement = update(CURSORS).where(
-        CURSORS.c.consumer == bindparam("name"), or_(CURSORS.c.holder == holder, CURSORS.c.until < now)
-    )
-    taken = connection.execute(statement.values(holder=holder, until=now + seconds), {"name": consumer}).rowcount
-    return read(connection, consumer) if taken else None
-
-
-def move(connection: Connection, consumer: str, holder: str, sequence: int) -> bool:
-    """Everything up to `sequence` is done with. False, and nothing moved, when the lease is somebody else's by now."""
-    statement = update(CURSORS).where(CURSORS.c.consumer == bindparam("name"), CURSORS.c.holder == holder)
-    return bool(connection.execute(statement.values(sequence=sequence), {"name": consumer}).rowcount)
-
-
-def release(connection: Connection, consumer: str, holder: str) -> None:
-    """Let the next process take over at once."""
-    statement = update(CURSORS).where(CURSORS.c.consumer == bindparam("name"), CURSORS.c.holder == holder)
-    connection.execute(statement.values(holder="", until=0), {"name": consumer})
