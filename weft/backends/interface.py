@@ -60,7 +60,11 @@ class Report:
 
 
 class Backend(Protocol):
-    """One dataplane. `capabilities`: API extension aliases that it can honour."""
+    """One dataplane. `capabilities`: API extension aliases that it can honour.
+
+    A backend may also have `qos`: the types of QoS rules that it honours with the values of their parameters (part of
+    `weft.logical.qos.RULES`). Of one that does not say it, every rule is expected.
+    """
 
     name: str
     capabilities: frozenset[str]

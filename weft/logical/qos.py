@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 from weft.logical.model import AddressQos, Limit, Qos
@@ -12,7 +11,7 @@ Row = Mapping[str, Any]
 Parameters = Mapping[str, Any]
 """Parameter -> the values that it may have: a list, or {"start": least, "end": most}."""
 
-_NUMBER = MappingProxyType({"start": 0, "end": 2**31 - 1})
+_NUMBER = {"start": 0, "end": 2**31 - 1}
 _ONE_WAY = ["ingress", "egress"]
 _MARKS = [0, *range(8, 41, 2), 44, 46, 48, 56]
 

@@ -50,4 +50,15 @@ def attempt(tx: Transaction, row: Row) -> tuple[str, dict[str, Any], str]:
     result = tx.environment.bind(tx, row, [dict(one._mapping) for one in found])
     if hasattr(result, "reason"):
         return FAILED, {}, result.reason[:255]
+    refusal = _qos_refusal(tx, row)
+    if refusal:
+        return FAILED, {}, refusal[:255]
     return result.vif_type, dict(result.vif_details), ""
+
+
+def _qos_refusal(tx: Transaction, row: Row) -> str:
+    if not row["qos_policy_id"] and not row["qos_network_policy_id"]:
+        return ""
+    from weft.resources import qos_attachment  # asks which ports are bound, of this module
+
+    return qos_attachment.refused_by_host(tx, row)

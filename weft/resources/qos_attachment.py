@@ -36,7 +36,7 @@ def check(tx: Transaction, new: str | None, old: str | None = None) -> None:
 
 def drivers(tx: Transaction) -> Mapping[str, Rules]:
     """The backends that hosts report, with the rules that each honours. None: nobody is there who could refuse."""
-    return {backend: rules for backend, rules in _hosts(tx).values()}
+    return dict(_hosts(tx).values())
 
 
 def _hosts(tx: Transaction) -> Mapping[str, tuple[str, Rules]]:
