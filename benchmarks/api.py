@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-WEFT = Path(sys.executable).with_name("weft")
+WEFT = (sys.executable, "-m", "weft")
 LIMITED = ("network", "subnet", "port", "router", "floatingip", "security_group", "security_group_rule")
 
 Row = dict[str, Any]
@@ -68,7 +68,7 @@ def weft_up() -> Iterator[Row]:
         log, file = Path(state) / "bench.log", Path(state) / "bench.conf"
         # counted and checked as always, but out of the way
         file.write_text("[quotas]\n" + "".join(f"quota_{kind} = 1000000\n" for kind in LIMITED))
-        command = [str(WEFT), "up", "--no-dataplane", "--state-dir", state, "--config", str(file)]
+        command = [*WEFT, "up", "--no-dataplane", "--state-dir", state, "--config", str(file)]
         command += ["--port", "0", "--identity-port", "0", "--json"]
         with log.open("wb") as errors:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)

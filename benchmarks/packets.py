@@ -48,7 +48,7 @@ def weft_up(state: str) -> Iterator[Row]:
     log = Path(state) / "bench.log"
     started = time.monotonic()
     with log.open("wb") as errors:
-        command = [str(WEFT), "up", "--state-dir", state, "--json"]
+        command = [*WEFT, "up", "--state-dir", state, "--json"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)
     try:
         assert process.stdout is not None
