@@ -60,8 +60,8 @@ def qos(rules: Iterable[Row]) -> Qos | None:
 
 def of_port(port: Row, policies: Mapping[str, Row]) -> Qos | None:
     """A port's: by its own policy, else by its network's."""
-    id = effective(port)
-    return qos(policies[id]["rules"]) if id in policies else None
+    policy = policies.get(effective(port) or "")
+    return qos(policy["rules"]) if policy else None
 
 
 def effective(port: Row) -> str | None:
@@ -70,14 +70,27 @@ def effective(port: Row) -> str | None:
     return own or (port["qos_network_policy_id"] if inherits(port["device_owner"]) else None)
 
 
+def followed(router: Row, floatingips: Iterable[Row]) -> frozenset[str]:
+    """The ids of the policies that a router's external addresses follow."""
+    return frozenset(id for id in _wanted(router, floatingips).values() if id)
+
+
 def of_addresses(router: Row, floatingips: Iterable[Row], policies: Mapping[str, Row]) -> tuple[AddressQos, ...]:
     """What each external address of a router is held to: floating IPs, and its own that others share by SNAT.
 
     Without a policy of their own they follow the external network's.
     """
-    wanted = {fip["floating_ip_address"]: fip["qos_policy_id"] or fip["qos_network_policy_id"] for fip in floatingips}
-    own = next((one["ip_address"] for one in router["_gateway_ips"] if ":" not in one["ip_address"]), None)
-    if own:
-        wanted[own] = router["gateway_qos_policy_id"] or router["_gateway_network_qos"]
-    held = ((ip, qos(policies[id]["rules"])) for ip, id in sorted(wanted.items()) if id in policies)
+    wanted = sorted(_wanted(router, floatingips).items())
+    held = ((ip, qos(policies[id]["rules"])) for ip, id in wanted if id in policies)
     return tuple(AddressQos(ip, one) for ip, one in held if one)
+
+
+def _wanted(router: Row, floatingips: Iterable[Row]) -> dict[str, str]:
+    """External address -> id of its policy ('' for none)."""
+    wanted = {
+        fip["floating_ip_address"]: fip["qos_policy_id"] or fip["qos_network_policy_id"] or "" for fip in floatingips
+    }
+    for one in router["_gateway_ips"]:
+        if ":" not in one["ip_address"]:  # IPv6 is not translated: workloads keep their own
+            wanted[one["ip_address"]] = router["gateway_qos_policy_id"] or router["_gateway_network_qos"] or ""
+    return wanted

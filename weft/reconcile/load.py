@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import select
 
 from weft.ipam.allocate import ROUTER_OWNERS
-from weft.logical import acl, router, switch
+from weft.logical import acl, qos, router, switch
 from weft.logical.model import HostView, Key, LogicalRouter
 from weft.registry.resource import Row
 from weft.resources.address_group import ADDRESS_GROUP
@@ -16,6 +17,7 @@ from weft.resources.floatingip import FLOATINGIP, FLOATINGIPS
 from weft.resources.network import NETWORK, NETWORKS
 from weft.resources.port import PORT, PORTS
 from weft.resources.port_forwarding import PORT_FORWARDING, PORT_FORWARDINGS
+from weft.resources.qos_policy import POLICIES, POLICY
 from weft.resources.router import ROUTER, ROUTERS
 from weft.resources.router_interface import ROUTER_PORTS
 from weft.resources.security_group import PORT_BINDINGS, SECURITY_GROUP, SECURITY_GROUPS
@@ -52,6 +54,8 @@ class HostLoader:
         """Ports here that the last changes touched and that do not count as up. One bound anew in the same way is not
         different, and has to be found up again."""
         self._router_of: dict[str, str] = {}  # leg or floating IP -> router
+        self._policies: dict[str, Row] = {}
+        self._policy_of: dict[str, frozenset[str]] = {}  # port or router -> QoS policies
 
     # -- whole
 
@@ -80,12 +84,13 @@ class HostLoader:
         before = self._snapshot()
         networks = dirty.get("network", set()) | self._networks_of_subnets(tx, dirty.get("subnet", set()))
         self._reread_networks(tx, networks & set(self._networks))
+        following = self._forget_policies(dirty.get("policy", set()))
         port_ids = dirty.get("port", set())
         rows = self._rows(tx, PORT, PORTS.c.id, port_ids)
         routers = set(dirty.get("router", ())) | self._routers_touched(tx, dirty, rows, networks)
-        self._set_routers(tx, routers)
-        on_moved_networks = {id for id, port in self.view.ports.items() if port.switch in networks} - port_ids
-        rows += self._rows(tx, PORT, PORTS.c.id, on_moved_networks)
+        self._set_routers(tx, routers | (following & set(self.view.routers)))
+        moved = {id for id, port in self.view.ports.items() if port.switch in networks or id in following} - port_ids
+        rows += self._rows(tx, PORT, PORTS.c.id, moved)
         self._drop_ports(port_ids - {row["id"] for row in rows})
         self._set_ports(tx, rows)
         self._set_members(rows)
@@ -166,6 +171,18 @@ class HostLoader:
         for row in self._rows(tx, SUBNET, SUBNETS.c.network_id, missing):
             self._subnets[row["id"]] = row
 
+    def _need_policies(self, tx: Transaction) -> None:
+        """Read the QoS policies that are followed and not known yet."""
+        wanted = {id for ids in self._policy_of.values() for id in ids}
+        for row in self._rows(tx, POLICY, POLICIES.c.id, wanted - set(self._policies)):
+            self._policies[row["id"]] = row
+
+    def _forget_policies(self, ids: set[str]) -> set[str]:
+        """Ports and routers that follow one of these policies, which have changed."""
+        for id in ids:
+            self._policies.pop(id, None)
+        return {id for id, policies in self._policy_of.items() if policies & ids}
+
     def _set_routers(self, tx: Transaction, ids: Iterable[str]) -> None:
         wanted = set(ids)
         if not wanted:
@@ -181,10 +198,14 @@ class HostLoader:
         forwardings = self._rows(tx, PORT_FORWARDING, PORT_FORWARDINGS.c.floatingip_id, {fip["id"] for fip in fips})
         self._need_networks(tx, {leg["network_id"] for leg in legs})
         for row in rows:
+            self._policy_of[row["id"]] = qos.followed(row, [fip for fip in fips if fip["router_id"] == row["id"]])
+        self._need_policies(tx)
+        for row in rows:
             id = row["id"]
             mine = [leg for leg in legs if leg["device_id"] == id]
             own_fips = [fip for fip in fips if fip["router_id"] == id]
-            self.view.routers[id] = router.router(row, mine, self._networks, self._subnets, own_fips, forwardings)
+            value = router.router(row, mine, self._networks, self._subnets, own_fips, forwardings)
+            self.view.routers[id] = replace(value, qos=qos.of_addresses(row, own_fips, self._policies))
             for one in (*mine, *own_fips):
                 self._router_of[one["id"]] = id
 
@@ -202,7 +223,12 @@ class HostLoader:
         self._drop_ports({row["id"] for row in rows} - {row["id"] for row in here})
         self._need_networks(tx, {row["network_id"] for row in here})
         for row in here:
-            self.view.ports[row["id"]] = switch.port(row, self._subnets)
+            self._policy_of[row["id"]] = frozenset({policy} if (policy := qos.effective(row)) else ())
+        self._need_policies(tx)
+        for row in here:
+            self.view.ports[row["id"]] = replace(
+                switch.port(row, self._subnets), qos=qos.of_port(row, self._policies)
+            )
 
     def _drop_ports(self, ids: Iterable[str]) -> None:
         for id in ids:
@@ -249,6 +275,8 @@ class HostLoader:
         _keep(view.switches, switches)
         _keep(self._networks, switches)
         self._subnets = {id: row for id, row in self._subnets.items() if row["network_id"] in switches}
+        _keep(self._policy_of, set(view.ports) | set(view.routers))
+        _keep(self._policies, {id for ids in self._policy_of.values() for id in ids})
 
     def _need_members(self, tx: Transaction, groups: set[str]) -> None:
         for group in sorted(groups):

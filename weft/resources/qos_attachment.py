@@ -101,11 +101,12 @@ def check_rule(tx: Transaction, policy_id: str, rule: Row) -> None:
 def _check_bound(tx: Transaction, ports: ColumnElement[bool], rules: Iterable[Row]) -> None:
     from weft.resources.port import PORTS
 
-    statement = select(PORTS.c.binding_host_id, func.min(PORTS.c.id)).where(ports, _bound())
-    for host, id in tx.all(statement.group_by(PORTS.c.binding_host_id)):
+    one = func.min(PORTS.c.id).label("one")
+    statement = select(PORTS.c.binding_host_id.label("host"), one).where(ports, _bound())
+    for row in tx.all(statement.group_by(PORTS.c.binding_host_id)):
         for rule in rules:
-            if not _on_host(tx, host, rule):
-                raise errors.QosRuleNotSupported(rule_type=rule["type"], port_id=id)
+            if not _on_host(tx, row.host, rule):
+                raise errors.QosRuleNotSupported(rule_type=rule["type"], port_id=row.one)
 
 
 # Which ports follow a policy, in SQL.
