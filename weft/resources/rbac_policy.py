@@ -182,17 +182,15 @@ def _check_scope_of_pool(tx: Transaction, policy: Row) -> None:
 # Taking access away.
 
 
-def needed(
-    tx: Transaction, object_type: str, row: Row, action: str, losing: str = EVERYBODY, gaining: str | None = None
-) -> bool:
-    """Somebody uses the object who could not if the policy for `losing` went, and one for `gaining` came."""
-    if losing == row["project_id"] or gaining == EVERYBODY:
+def needed(tx: Transaction, object_type: str, row: Row, action: str, losing: str = EVERYBODY) -> bool:
+    """Somebody uses the object who could not if the policy for `losing` went."""
+    if losing == row["project_id"]:
         return False
     policies = select(ENTRIES.target_tenant).where(*_same({"object_id": row["id"], "action": action}))
     left = {one[0] for one in tx.all(policies)} - {losing}
     if EVERYBODY in left:
         return False
-    able = {*left, row["project_id"], "", *([gaining] if gaining else [])}
+    able = {*left, row["project_id"], ""}
     for users in kinds()[object_type].users[action](row["id"]):
         owner = users.selected_columns[0]
         lost = users.where(owner.not_in(sorted(able)))
@@ -204,15 +202,16 @@ def needed(
 
 
 def _refuse_loss(tx: Transaction, policy: Row, gaining: str | None) -> None:
+    """A policy that is for `gaining` from now on makes up for nobody's loss, as clients expect, unless that is everybody."""
     found = _object(tx, policy)
-    if found is None:
+    if found is None or gaining == EVERYBODY:
         return
     losing, action = policy["target_tenant"], policy["action"]
     if action == EXTERNAL and losing == EVERYBODY and found["is_default"]:
         raise errors.RbacPolicyInUse(
             object_id=found["id"], reason="Default external networks must be shared to everyone."
         )
-    if needed(tx, policy["object_type"], found, action, losing, gaining):
+    if needed(tx, policy["object_type"], found, action, losing):
         who = "Projects without a policy of their own use" if losing == EVERYBODY else f"Project {losing} uses"
         raise errors.RbacPolicyInUse(object_id=found["id"], reason=f"{who} this {policy['object_type']}.")
 
