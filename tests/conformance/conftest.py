@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import postgresql
 from tests.conformance import identity_service, weft_server
 from tests.conformance.identity_service import Keystone
 
@@ -26,8 +28,13 @@ def keystone(workplace: Path) -> Iterator[Keystone]:
 
 
 @pytest.fixture(scope="session")
-def network_url(workplace: Path, keystone: Keystone) -> Iterator[str]:
+def network_url(workplace: Path, keystone: Keystone, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A Weft on SQLite; on PostgreSQL where --databases names nothing else."""
     folder = workplace / "weft"
     folder.mkdir()
-    with weft_server.weft(folder, keystone) as url:
-        yield url
+    with contextlib.ExitStack() as stack:
+        database = ""
+        if request.config.getoption("--databases") == "postgresql":
+            server = stack.enter_context(postgresql.running())
+            database = server.url(server.create())
+        yield stack.enter_context(weft_server.weft(folder, keystone, database))

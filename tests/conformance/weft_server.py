@@ -26,6 +26,8 @@ quota_router = 100
 quota_floatingip = 500
 quota_security_group = 100
 quota_security_group_rule = 1000
+[database]
+connection = {database}
 [keystone_authtoken]
 auth_url = {keystone}
 username = neutron
@@ -34,11 +36,12 @@ password = {password}
 
 
 @contextlib.contextmanager
-def weft(folder: Path, keystone: Keystone) -> Iterator[str]:
-    """URL of a fresh Weft that asks `keystone` who calls, and that its catalogue offers."""
+def weft(folder: Path, keystone: Keystone, database: str) -> Iterator[str]:
+    """URL of a fresh Weft that asks `keystone` who calls, and that its catalogue offers. `database`: '' is SQLite."""
     port = free_port()
     file = folder / "weft.conf"
-    file.write_text(CONFIGURATION.format(folder=folder / "state", port=port, keystone=keystone.url, password=PASSWORD))
+    values = {"folder": folder / "state", "port": port, "database": database, "keystone": keystone.url}
+    file.write_text(CONFIGURATION.format(password=PASSWORD, **values))
     url = f"http://127.0.0.1:{port}"
     keystone.offer(url)
     env = {"PYTHONPATH": str(ROOT)}
