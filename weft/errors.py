@@ -1391,7 +1391,7 @@ class FlavorServiceProfileBindingExists(Conflict):
 
 
 class FlavorServiceProfileBindingNotFound(NotFound):
-    message = "Service Profile {id} is not associated with flavor {flavor_id}."
+    message = "Service Profile {service_profile_id} is not associated with flavor {flavor_id}."
 
 
 class ServiceProfileNotFound(NotFound):

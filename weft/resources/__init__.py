@@ -9,6 +9,7 @@ from weft.resources.agent import AGENT
 from weft.resources.availability_zone import AVAILABILITY_ZONE
 from weft.resources.conntrack_helper import CONNTRACK_HELPER
 from weft.resources.default_security_group_rule import DEFAULT_SECURITY_GROUP_RULE
+from weft.resources.flavor import FLAVOR, FLAVOR_SERVICE_PROFILE, NEXT_PROVIDER
 from weft.resources.floatingip import FLOATINGIP
 from weft.resources.floatingip_pool import FLOATINGIP_POOL
 from weft.resources.network import NETWORK
@@ -24,6 +25,8 @@ from weft.resources.router import ROUTER
 from weft.resources.security_group import SECURITY_GROUP
 from weft.resources.security_group_rule import SECURITY_GROUP_RULE
 from weft.resources.security_groups_default_statefulness import DEFAULT_STATEFULNESS
+from weft.resources.service_profile import SERVICE_PROFILE
+from weft.resources.service_provider import SERVICE_PROVIDER
 from weft.resources.subnet import SUBNET
 from weft.resources.subnetpool import SUBNETPOOL
 
@@ -48,6 +51,11 @@ RESOURCES: tuple[Resource, ...] = (
     RBAC_POLICY,
     AVAILABILITY_ZONE,
     NETWORK_IP_AVAILABILITY,
+    FLAVOR,
+    SERVICE_PROFILE,
+    FLAVOR_SERVICE_PROFILE,
+    NEXT_PROVIDER,
+    SERVICE_PROVIDER,
     POLICY,
     *RULES,
     RULE_TYPE,

@@ -17,7 +17,7 @@ from weft.registry import types_network as net
 from weft.registry.attributes import UNSET, Attribute, read_only
 from weft.registry.resource import Action, Resource, Row
 from weft.registry.strategy import Strategy
-from weft.resources import port, router_gateway, router_interface, router_routes, standard, subnet
+from weft.resources import flavor, port, router_gateway, router_interface, router_routes, standard, subnet
 from weft.store.schema import ID, METADATA, identity, json_array, json_object
 from weft.store.schema import standard as standard_columns
 from weft.store.transaction import Transaction
@@ -34,6 +34,7 @@ ROUTERS = Table(
     Column("gateway_qos_policy_id", ID, ForeignKey("qos_policies.id"), index=True),
     Column("distributed", Boolean, nullable=False, default=False),
     Column("ha", Boolean, nullable=False, default=False),
+    Column("flavor_id", ID, ForeignKey("flavors.id"), index=True),
     Column("routes", JSON, nullable=False),
     Column("availability_zone_hints", JSON, nullable=False),
     *standard_columns(),
@@ -51,6 +52,16 @@ ATTRIBUTES = (
     # The flags are kept and shown. Their extensions (dvr, l3-ha) promise a dataplane, so they are not named here.
     Attribute("distributed", t.boolean_or_none, default=UNSET, filter=False, policy=True),
     Attribute("ha", t.boolean_or_none, default=UNSET, filter=False, policy=True),
+    Attribute(
+        "flavor_id",
+        t.uuid_or_none,
+        default=UNSET,
+        put=False,
+        filter=False,
+        sort=True,
+        policy=True,
+        extension="l3-flavors",
+    ),
     Attribute("routes", addresses.routes, post=False, filter=False, extension="extraroute"),
     read_only("availability_zones", t.anything, filter=False, extension="router_availability_zone"),
     Attribute(
@@ -97,6 +108,9 @@ class RouterStrategy(Strategy):
             values[flag] = default if values.get(flag) is None else values[flag]
         values["gw_port_id"] = values["_gateway_network"] = values["gateway_qos_policy_id"] = None
         values["_gateway_ips"] = []
+        values.setdefault("flavor_id", None)
+        if values["flavor_id"]:
+            flavor.check_router(tx, values["flavor_id"])
         standard.check_zone_hints(tx, "router", values["availability_zone_hints"])
         router_gateway.change(tx, values, values["external_gateway_info"])
         self.view(tx, values)
@@ -133,6 +147,8 @@ class RouterStrategy(Strategy):
 
 def _refuse_conversion(old: Row, new: Row) -> None:
     """A router changes its kind while it forwards nothing; `distributed` asks that it was so before."""
+    if old["flavor_id"] and (new["ha"], new["distributed"]) != (old["ha"], old["distributed"]):
+        raise errors.InvalidInput(reason="ha and distributed of a router are those of its flavor")
     if new["ha"] != old["ha"] and new["admin_state_up"]:
         what = "HA"
     elif new["distributed"] != old["distributed"] and (old["admin_state_up"] or new["admin_state_up"]):
