@@ -1,6 +1,6 @@
 # One verb per target. The first two are all that a newcomer needs.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt docs bench conformance reference changelog clean
+.PHONY: help run test lint fmt docs bench conformance reference schema changelog clean
 SHELL := /bin/sh
 
 BIN := .venv/bin
@@ -69,6 +69,10 @@ conformance:  ## all of the public tempest suites against a fresh Weft beside a 
 reference:  ## write the generated pages of the documentation anew
 	@scripts/venv dev
 	$(BIN)/python scripts/reference
+
+schema:  ## write the first revision of the database anew, after changing a table
+	@scripts/venv dev
+	$(BIN)/python scripts/schema
 
 changelog:  ## turn changelog.d/ into a section of CHANGELOG.md (VERSION=x.y.z)
 	@scripts/venv dev

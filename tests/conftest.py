@@ -50,11 +50,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that uses `database`, itself or by another fixture, runs once on each that the command line names."""
-    if "database" in metafunc.fixturenames:
+    """A test that uses a database, itself or by another fixture, runs once on each that the command line names."""
+    for fixture in {"database", "empty_database"} & set(metafunc.fixturenames):
         names = str(metafunc.config.getoption("--databases")).split(",")
         one = metafunc.definition.get_closest_marker("one_database")
-        metafunc.parametrize("database", names[:1] if one else names, indirect=True)
+        metafunc.parametrize(fixture, names[:1] if one else names, indirect=True)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
@@ -126,6 +126,18 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         return
     server: postgresql.Server = request.getfixturevalue("postgresql_server")
     name = server.create(request.getfixturevalue("postgresql_template"))
+    yield server.url(name)
+    server.drop(name)
+
+
+@pytest.fixture
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """URL of a database without any table."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'weft.db'}"
+        return
+    server: postgresql.Server = request.getfixturevalue("postgresql_server")
+    name = server.create()
     yield server.url(name)
     server.drop(name)
 

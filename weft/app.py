@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import falcon
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, Table
 
 from weft import hooks
 from weft.api import faults, offer, routes
@@ -22,8 +22,9 @@ from weft.logical.model import Segment
 from weft.reconcile.doorbell import Bell
 from weft.registry.resource import Resource, Row
 from weft.resources import RESOURCES, agent
+from weft.store import processes, versions
 from weft.store.engine import Store
-from weft.store.schema import METADATA
+from weft.store.migrations import HEADS
 from weft.store.transaction import Environment, Transaction
 
 Authenticate = Callable[[dict[str, Any]], Context]
@@ -108,20 +109,40 @@ class Binder:
 
 
 def prepare(config: Config) -> None:
-    """Bring the database up to date: make what is missing."""
+    """Bring the database up to date: a fresh one is made, an older one expanded. Raises versions.SchemaError.
+
+    What only older versions of Weft use is removed when no process of one has reported lately.
+    """
     store = Store(config)
-    create_schema(store)
-    store.close()
+    try:
+        create_schema(store)
+        if store.read(versions.state).contract:
+            with versions.alone(store) as connection:
+                if not older(connection, config.api.agent_down_time):
+                    versions.upgrade(connection, versions.CONTRACT)
+    finally:
+        store.close()
 
 
 def create_schema(store: Store) -> None:
-    """Make all tables that are missing, with the rows that belong in them from the start."""
+    """Make what is missing, with the rows that belong in the tables from the start; removes nothing."""
+    stored = [one for one in (*RESOURCES, *hooks.every_resource()) if isinstance(one.table, Table)]
 
-    def make(connection: Connection) -> None:
-        present = set(inspect(connection).get_table_names())
-        METADATA.create_all(connection)
-        for resource in RESOURCES:
-            if resource.table.name not in present:
-                resource.strategy.install(connection)
+    def complete(connection: Connection) -> bool:
+        state = versions.state(connection)
+        return not (state.fresh or state.expand or versions.missing(connection, stored))
 
-    store.write(make)
+    if store.read(complete):
+        return
+    with versions.alone(store) as connection:
+        new = versions.missing(connection, stored)
+        versions.expand(connection)
+        for resource in versions.missing(connection, stored):
+            resource.table.create(connection)  # a plugin's
+        for resource in new:
+            resource.strategy.install(connection)
+
+
+def older(connection: Connection, seconds: float) -> list[processes.Process]:
+    """Processes written for another schema than ours that have reported during the last `seconds`."""
+    return [one for one in processes.alive(connection, seconds) if one.schema != HEADS.text]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from weft import __version__, hooks
+
+if TYPE_CHECKING:
+    from weft.config import Config
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -199,6 +202,95 @@ def check(repair: bool, state_dir: str, as_json: bool) -> None:
     else:
         checking.show(found, mended)
     sys.exit(1 if checking.worst(found) == checking.FAILED else 0)
+
+
+CONFIG = click.option(
+    "--config", metavar="FILE", multiple=True, help="Configuration file; may be given more than once."
+)
+FOLDER = click.option("--state-dir", metavar="DIR", default="", help="State folder [~/.local/state/weft].")
+DRY = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+
+
+@main.group()
+def migrate() -> None:
+    """Bring the database to this version of Weft.
+
+    `weft up` and `weft serve` make and expand it themselves when they start.
+    """
+
+
+@migrate.command("status")
+@CONFIG
+@FOLDER
+@JSON
+def migrate_status(config: tuple[str, ...], state_dir: str, as_json: bool) -> None:
+    """How the database stands to this program, and who uses it. Exit codes: 0 up to date, 1 not."""
+    from weft import errors, migrate
+
+    try:
+        report = migrate.status(_read("migrate status", config, state_dir))
+    except errors.ServiceUnavailable as error:
+        _fail("migrate status", error)
+    click.echo(json.dumps(report.facts()) if as_json else "\n".join(report.lines()))
+    sys.exit(0 if report.current else 1)
+
+
+@migrate.command()
+@CONFIG
+@FOLDER
+@DRY
+def upgrade(config: tuple[str, ...], state_dir: str, dry_run: bool) -> None:
+    """Expand, then contract."""
+    _migrate("upgrade", config, state_dir, dry_run)
+
+
+@migrate.command()
+@CONFIG
+@FOLDER
+@DRY
+def expand(config: tuple[str, ...], state_dir: str, dry_run: bool) -> None:
+    """Add what this version needs; the version before runs on beside it."""
+    _migrate("expand", config, state_dir, dry_run)
+
+
+@migrate.command()
+@CONFIG
+@FOLDER
+@DRY
+def contract(config: tuple[str, ...], state_dir: str, dry_run: bool) -> None:
+    """Remove what only older versions use; refused while a process of one still runs."""
+    _migrate("contract", config, state_dir, dry_run)
+
+
+@migrate.command(hidden=True)
+def downgrade() -> None:
+    """There is no way back; says what to do instead."""
+    from weft import migrate
+
+    _fail("migrate downgrade", migrate.Refused(migrate.NO_WAY_BACK))
+
+
+def _read(command: str, config: tuple[str, ...], state_dir: str) -> Config:
+    from weft import config as configuration
+    from weft import up as installation
+
+    try:
+        found: Config = installation.read_config(
+            configuration, installation.Options(config=config, state_dir=state_dir)
+        )
+    except installation.UpError as error:
+        _fail(command, error)
+    return found
+
+
+def _migrate(action: str, config: tuple[str, ...], state_dir: str, dry_run: bool) -> None:
+    from weft import migrate
+    from weft.store.versions import SchemaError
+
+    try:
+        migrate.run(_read(f"migrate {action}", config, state_dir), action, click.echo, dry_run)
+    except (migrate.Refused, SchemaError) as error:
+        _fail(f"migrate {action}", error)
 
 
 for _command in hooks.every_command():

@@ -42,8 +42,8 @@ def _run(config: Any, options: up.Options, programs: up.Programs) -> int:
         importlib.import_module(name)
     up.in_child(lambda: programs.prepare(config))
     children = [
-        Child(f"api-{number}", up.networking_api(config, programs, listener))
-        for number in range(1, config.api.api_workers + 1)
+        Child(name, up.networking_api(config, programs, listener, name))
+        for name in (f"api-{number}" for number in range(1, config.api.api_workers + 1))
     ]
 
     def ready() -> None:

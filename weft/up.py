@@ -76,6 +76,12 @@ def _dataplane(config: Any, ready: Callable[[], None]) -> None:
     run_agent(config, ready)
 
 
+def _present(config: Any, name: str) -> contextlib.AbstractContextManager[None]:
+    from weft.store.processes import present
+
+    return present(config, name)
+
+
 @dataclass(frozen=True)
 class Programs:
     """What the processes run; the defaults are Weft."""
@@ -95,6 +101,8 @@ class Programs:
         "weft.identity.app",
     )
     preload_dataplane: tuple[str, ...] = ("weft.agent.main",)
+    #: tells others, while it is entered, that the process of that name uses the database
+    present: Callable[[Any, str], contextlib.AbstractContextManager[None]] = _present
 
 
 WEFT = Programs()
@@ -196,10 +204,10 @@ def _run(config: Any, options: Options, programs: Programs) -> int:
     in_child(lambda: programs.prepare(config))
     children = [Child("identity", _identity(config, urls, identity_socket))]
     if options.dataplane:
-        children.append(Child("dataplane", lambda ready: programs.dataplane(config, ready)))
+        children.append(Child("dataplane", _agent(config, programs)))
     for number in range(1, config.api.api_workers + 1):
         name = "api" if config.api.api_workers == 1 else f"api-{number}"
-        children.append(Child(name, networking_api(config, programs, api_socket)))
+        children.append(Child(name, networking_api(config, programs, api_socket, name)))
     Supervisor(children).supervise(lambda: _say_ready(options, config, urls, installation.clouds, children))
     LOG.info("stopped")
     return 0
@@ -290,14 +298,31 @@ def _identity(config: Any, urls: Urls, listener: socket.socket) -> Callable[[Cal
     return lambda ready: serve(application, listener, IDENTITY_THREADS, ready)
 
 
-def networking_api(config: Any, programs: Programs, listener: socket.socket) -> Callable[[Callable[[], None]], None]:
+def networking_api(
+    config: Any, programs: Programs, listener: socket.socket, name: str
+) -> Callable[[Callable[[], None]], None]:
     from weft.serving import serve
 
-    return lambda ready: serve(lambda: programs.api(config), listener, config.api.api_threads, ready)
+    def run(ready: Callable[[], None]) -> None:
+        with programs.present(config, name):
+            serve(lambda: programs.api(config), listener, config.api.api_threads, ready)
+
+    return run
+
+
+def _agent(config: Any, programs: Programs) -> Callable[[Callable[[], None]], None]:
+    def run(ready: Callable[[], None]) -> None:
+        with programs.present(config, "dataplane"):
+            programs.dataplane(config, ready)
+
+    return run
 
 
 def in_child(work: Callable[[], None]) -> None:
     """Do something whose modules and memory the tree need not keep. Raises StartError if it fails; the log says why."""
+    from weft.errors import ServiceUnavailable
+    from weft.store.versions import SchemaError
+
     sys.stdout.flush()
     parent = os.getpid()
     pid = os.fork()
@@ -307,6 +332,8 @@ def in_child(work: Callable[[], None]) -> None:
             end_with(parent)
             work()
             code = 0
+        except (SchemaError, ServiceUnavailable) as error:
+            LOG.error("the database: %s", error)
         except BaseException:
             LOG.exception("the database could not be prepared")
         finally:

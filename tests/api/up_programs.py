@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -53,7 +54,14 @@ def dataplane(config: Any, ready: Callable[[], None]) -> None:
 
 if __name__ == "__main__":
     preload = ("granian.server.mp", "weft.identity.app", "weft.identity.setup")
-    programs = up.Programs(prepare, api, dataplane, preload, ())
+    programs = up.Programs(
+        prepare,
+        api,
+        dataplane,
+        preload=preload,
+        preload_dataplane=(),
+        present=lambda config, name: contextlib.nullcontext(),
+    )
     real = up.run
     up.run = lambda options: real(options, programs)  # type: ignore[assignment]
     cli.main()

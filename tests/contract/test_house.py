@@ -17,10 +17,13 @@ FUNCTION_LINES = 60
 
 TABLES = {
     "weft/errors.py": "a table: one class per fault of the API",
+    "weft/store/migrations/versions/expand_first.py": "every table, made by scripts/schema",
 }
 """Files that may be longer, and why."""
 
-LONG_FUNCTIONS: dict[str, str] = {}
+LONG_FUNCTIONS: dict[str, str] = {
+    "weft/store/migrations/versions/expand_first.py:upgrade": "every table, made by scripts/schema",
+}
 """Functions that may be longer, as file:name, and why."""
 
 SAYS_NOTHING = {"base", "common", "helper", "helpers", "manager", "misc", "mixin", "util", "utils"}

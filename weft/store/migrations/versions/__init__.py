@@ -1,0 +1,3 @@
+"""The revisions; each file is one."""
+
+from __future__ import annotations

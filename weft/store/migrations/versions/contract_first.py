@@ -1,0 +1,15 @@
+"""Where contraction begins: nothing is old yet.
+
+Made by scripts/schema (make schema).
+"""
+
+from __future__ import annotations
+
+revision = "c0d190547"
+down_revision = None
+branch_labels = ("contract",)
+depends_on = None
+
+
+def upgrade() -> None:
+    """Nothing."""
