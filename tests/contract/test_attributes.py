@@ -35,6 +35,7 @@ DEVIATIONS: dict[tuple[str, str, str], str] = {
         "ha",
         "name",
     ): "clients ask and expect it; the extension l3-ha is not offered before a backend honours it",
+    ("trunk", "status_reason", "name"): "as of ports",
     ("port", "status_reason", "name"): "Weft's own: every status that is not good has a reason that its owner can read",
     ("network", "qos_policy_id", "default"): "absent means the project's default policy, null means none",
     ("security_group", "stateful", "default"): "absent means the project's or the system's default statefulness",

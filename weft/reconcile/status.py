@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, bindparam, select, true, update
 from weft.backends.interface import Report, Status
 from weft.ipam.allocate import ROUTER_OWNERS
 from weft.logical.model import LogicalRouter
+from weft.resources import trunk
 from weft.resources.floatingip import FLOATINGIP, FLOATINGIPS
 from weft.resources.port import PORT, PORTS
 from weft.store.transaction import Transaction
@@ -39,7 +40,9 @@ def write(tx: Transaction, report: Report, routers: Mapping[str, LogicalRouter],
             floating.update({nat.id: status for nat in value.nats})
             floating.update({one.id: status for one in _forwarded(tx, value)} if value.forwardings else {})
     here = PORTS.c.binding_host_id == host
-    return _write_ports(tx, ports, here) + _write_ports(tx, legs, true()) + _write_floating(tx, floating)
+    moved = _write_ports(tx, ports, here)
+    trunk.refresh(tx, moved)
+    return len(moved) + len(_write_ports(tx, legs, true())) + _write_floating(tx, floating)
 
 
 def _forwarded(tx: Transaction, value: LogicalRouter) -> Sequence[Any]:
@@ -50,8 +53,9 @@ def _forwarded(tx: Transaction, value: LogicalRouter) -> Sequence[Any]:
     return tx.all(statement)
 
 
-def _write_ports(tx: Transaction, found: Mapping[str, Status], where: ColumnElement[bool]) -> int:
-    moved = 0
+def _write_ports(tx: Transaction, found: Mapping[str, Status], where: ColumnElement[bool]) -> list[str]:
+    """Returns the ids of those that moved."""
+    moved = []
     ids = sorted(found)
     for start in range(0, len(ids), 500):
         statement = select(
@@ -81,7 +85,7 @@ def _write_ports(tx: Transaction, found: Mapping[str, Status], where: ColumnElem
             )
             old = dict(row._mapping)
             tx.record(PORT, {**old, "status": wanted, "revision_number": row.revision_number + 1}, "status", old)
-            moved += 1
+            moved.append(row.id)
     return moved
 
 

@@ -29,12 +29,14 @@ from weft.resources.service_profile import SERVICE_PROFILE
 from weft.resources.service_provider import SERVICE_PROVIDER
 from weft.resources.subnet import SUBNET
 from weft.resources.subnetpool import SUBNETPOOL
+from weft.resources.trunk import TRUNK
 
 RESOURCES: tuple[Resource, ...] = (
     NETWORK,
     SUBNET,
     PORT,
     PORT_BINDING,
+    TRUNK,
     SECURITY_GROUP,
     SECURITY_GROUP_RULE,
     DEFAULT_SECURITY_GROUP_RULE,

@@ -106,6 +106,7 @@ ATTRIBUTES = (
     read_only("dns_assignment", t.anything, filter=False, extension="dns-integration"),
     Attribute("dns_domain", dns.dns_domain, default="", filter=False, extension="dns-domain-ports"),
     *port_extensions.ATTRIBUTES,
+    read_only("trunk_details", t.anything, filter=False, policy=True, extension="trunk-details"),
     *standard.stamps(tags_in_post=True),
     Attribute("security_groups", net.security_groups, sort=False, extension="security-group"),
     Attribute("qos_policy_id", t.uuid_or_none, default=None, filter=False, policy=True, extension="qos"),
@@ -135,6 +136,8 @@ class PortStrategy(Strategy):
     """Ports; see behaviours sections 3 to 5 of the API's facts."""
 
     def columns(self) -> Any:
+        from weft.resources import trunk  # trunks know their ports; this is the look the other way
+
         fixed = json_object("subnet_id", ALLOCATIONS.c.subnet_id, "ip_address", ALLOCATIONS.c.ip_address)
         of_network = network.NETWORKS.c.id == PORTS.c.network_id
         return {
@@ -148,6 +151,7 @@ class PortStrategy(Strategy):
             .scalar_subquery(),
             "network:project_id": select(network.NETWORKS.c.project_id).where(of_network).scalar_subquery(),
             "qos_network_policy_id": select(network.NETWORKS.c.qos_policy_id).where(of_network).scalar_subquery(),
+            "_trunk": trunk.parts_of_parent(),
         }
 
     def visible(self) -> Any:
@@ -185,6 +189,10 @@ class PortStrategy(Strategy):
     def view(self, tx: Transaction, row: Row) -> None:
         row["resource_request"] = None
         row["dns_assignment"] = port_checks.dns_assignment(tx.config, row)
+        if row.get("_trunk"):
+            from weft.resources import trunk
+
+            row["trunk_details"] = trunk.details(row["_trunk"])
 
     def view_many(self, tx: Transaction, rows: list[Row]) -> None:
         super().view_many(tx, rows)
@@ -290,16 +298,23 @@ class PortStrategy(Strategy):
             tx.touch(self.resource, new)
 
     def settle(self, tx: Transaction, new: Row, old: Row | None) -> None:
-        from weft.resources import port_binding
+        from weft.resources import port_binding, trunk
 
-        if old is not None and new["binding:host_id"] not in ("", old["binding:host_id"]):
+        if old is None or new["binding:host_id"] == old["binding:host_id"]:
+            return
+        if new["binding:host_id"]:
             port_binding.forget(tx, new["id"], new["binding:host_id"])
+        if "trunk_details" in new:
+            trunk.follow(tx, new)
 
     # -- delete
 
     def validate_delete(self, tx: Transaction, row: Row) -> None:
         if row["device_owner"] in IN_SERVICE and port_checks.still_served(tx, row):
             raise errors.ServicePortInUse(id=row["id"], reason=f"has device owner {row['device_owner']}")
+        from weft.resources import trunk
+
+        trunk.refuse_deletion(tx, row)
 
     def write_delete(self, tx: Transaction, row: Row) -> None:
         from weft.resources import floatingip
