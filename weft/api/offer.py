@@ -14,6 +14,8 @@ BY_DATAPLANE = frozenset(
     {
         "expose-l3-conntrack-helper",
         "l3-conntrack-helper",
+        "metering",
+        "metering_source_and_destination_fields",
         "port-hint-ovs-tx-steering",
         "pvlan",
         "trunk",
