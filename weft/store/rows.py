@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,10 @@ from weft.store.schema import json_has_text
 
 if TYPE_CHECKING:
     from weft.store.transaction import Transaction
+
+
+PIECE = 500
+"""Rows of a list in memory at once: a long list costs what it is long as text, not as objects."""
 
 
 @dataclass(slots=True)
@@ -116,8 +120,8 @@ def select_where(tx: Transaction, resource: Resource, where: Sequence[Any], *, e
     return _complete(tx, resource, names, found)
 
 
-def page(tx: Transaction, resource: Resource, query: Query, *where: ColumnElement[bool]) -> list[Row]:
-    """One page of the objects that the caller may see, in the order that he asked for."""
+def page(tx: Transaction, resource: Resource, query: Query, *where: ColumnElement[bool]) -> Iterator[list[Row]]:
+    """One page of the objects that the caller may see, in the order that he asked for; PIECE rows at a time."""
     names, statement = _base(resource, tx.context.sees_everything)
     clauses = [*where, *(_clause(tx, resource, name, values) for name, values in query.filters.items())]
     statement = statement.where(*clauses)
@@ -128,9 +132,12 @@ def page(tx: Transaction, resource: Resource, query: Query, *where: ColumnElemen
         statement = statement.order_by(expression.desc() if descending != query.reverse else expression.asc())
     if query.limit is not None:
         statement = statement.limit(query.limit)
-    found = tx.connection.execute(statement, {"project_id": tx.context.project_id}).all()
-    result = _complete(tx, resource, names, found)
-    return result[::-1] if query.reverse else result
+    found = tx.connection.execute(statement, {"project_id": tx.context.project_id})
+    if query.reverse:
+        yield _complete(tx, resource, names, found.all())[::-1]
+        return
+    for piece in found.partitions(PIECE):
+        yield _complete(tx, resource, names, piece)
 
 
 def _clause(tx: Transaction, resource: Resource, name: str, values: Sequence[Any]) -> ColumnElement[bool]:
