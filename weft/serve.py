@@ -45,6 +45,7 @@ def _run(config: Any, options: up.Options, programs: up.Programs) -> int:
         Child(name, up.networking_api(config, programs, listener, name))
         for name in (f"api-{number}" for number in range(1, config.api.api_workers + 1))
     ]
+    children += up.event_senders(config, programs)
 
     def ready() -> None:
         LOG.info("ready: network %s, identity %s", url, config.identity.auth_url)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,10 @@ LOGGING = {
         "granian.access": {"handlers": [], "level": "ERROR", "propagate": True},
     },
 }
+
+
+#: milliseconds after which a client that takes nothing of what we send is given up (TCP_USER_TIMEOUT, tcp(7))
+STUCK = 30_000
 
 
 class PortTakenError(OSError):
@@ -40,11 +47,26 @@ def listen(address: str, port: int) -> socket.socket:
         if error.errno != errno.EADDRINUSE:
             raise
         raise PortTakenError(f"port {port} of {address} is in use{_by(port)}") from error
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK)  # its connections inherit it
     listener.setblocking(False)
     return listener
 
 
-def serve(make_app: Callable[[], Any], listener: socket.socket, threads: int, ready: Callable[[], None]) -> None:
+@dataclass(frozen=True)
+class Apart:
+    """Requests that stay for long and so get a thread of their own, not one of the pool: their path, and how many at most."""
+
+    path: str
+    most: int
+
+
+def serve(
+    make_app: Callable[[], Any],
+    listener: socket.socket,
+    threads: int,
+    ready: Callable[[], None],
+    apart: Apart | None = None,
+) -> None:
     """Answer requests on `listener` until SIGTERM or SIGINT; calls `ready` when the application is made.
 
     Granian would fork its workers from a supervisor of its own. Ours already has forked this process, so its worker
@@ -53,10 +75,10 @@ def serve(make_app: Callable[[], Any], listener: socket.socket, threads: int, re
     from granian._granian import SocketHolder
     from granian.constants import Interfaces
     from granian.log import LogLevels
-    from granian.server.mp import MPServer
+    from granian.server import mp
 
     holder: Any = SocketHolder  # its arguments are missing in its stub
-    server_class: Any = MPServer
+    server_class: Any = mp.MPServer
 
     class InPlace(server_class):  # type: ignore[misc]
         def _serve(self, spawn_target: Any, target_loader: Any) -> None:
@@ -70,6 +92,9 @@ def serve(make_app: Callable[[], Any], listener: socket.socket, threads: int, re
         ready()
         return app
 
+    if apart:
+        wrap = mp._wsgi_call_wrap  # type: ignore[attr-defined]
+        mp._wsgi_call_wrap = lambda *how: _set_apart(wrap(*how), apart, _Stop())  # type: ignore[attr-defined]
     server = InPlace(
         "weft",
         interface=Interfaces.WSGI,
@@ -80,6 +105,44 @@ def serve(make_app: Callable[[], Any], listener: socket.socket, threads: int, re
         log_dictconfig=LOGGING,
     )
     server.serve(target_loader=load, wrap_loader=False)
+
+
+class _Stop:
+    """Calls back when the process is asked to end: who answers a request for long must let go of it."""
+
+    def __init__(self) -> None:
+        self._calls: set[Callable[[], None]] = set()
+        self._asked, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        os.set_blocking(self._asked, True)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)  # granian takes the signals themselves
+        threading.Thread(target=self._wait, name="stop", daemon=True).start()
+
+    def add(self, call: Callable[[], None]) -> None:
+        self._calls.add(call)
+
+    def _wait(self) -> None:
+        while signal.SIGTERM not in (asked := os.read(self._asked, 64)) and signal.SIGINT not in asked:
+            pass
+        for call in list(self._calls):
+            call()
+
+
+def _set_apart(run: Callable[[Any, Any], Any], apart: Apart, stop: _Stop) -> Callable[[Any, Any], Any]:
+    """`run` answers a request over granian's `proto`; where the path is that of `apart`, in a thread of its own."""
+    free = threading.BoundedSemaphore(apart.most + 8)  # a few more, to tell them that there are too many
+
+    def run_apart(proto: Any, scope: Any) -> None:
+        try:
+            run(proto, {**scope, "weft.on_stop": stop.add})
+        finally:
+            free.release()
+
+    def choose(proto: Any, scope: Any) -> Any:
+        if scope["PATH_INFO"] == apart.path and free.acquire(blocking=False):
+            return threading.Thread(target=run_apart, args=(proto, scope), name="apart", daemon=True).start()
+        return run(proto, scope)
+
+    return choose
 
 
 def _by(port: int) -> str:

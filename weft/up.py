@@ -82,6 +82,12 @@ def _present(config: Any, name: str) -> contextlib.AbstractContextManager[None]:
     return present(config, name)
 
 
+def _events(config: Any, ready: Callable[[], None]) -> None:
+    from weft.events.main import run as hand_over
+
+    hand_over(config, ready)
+
+
 @dataclass(frozen=True)
 class Programs:
     """What the processes run; the defaults are Weft."""
@@ -92,6 +98,8 @@ class Programs:
     api: Callable[[Any], Any] = _api
     #: this host's agent; calls its second argument when it is ready, returns when it got SIGTERM
     dataplane: Callable[[Any, Callable[[], None]], None] = _dataplane
+    #: hands events over to Nova and the message bus, where one is configured; like `dataplane`
+    events: Callable[[Any, Callable[[], None]], None] = _events
     #: modules loaded before the processes part, so that they share the memory
     preload: tuple[str, ...] = (
         "granian.server.mp",
@@ -208,6 +216,7 @@ def _run(config: Any, options: Options, programs: Programs) -> int:
     for number in range(1, config.api.api_workers + 1):
         name = "api" if config.api.api_workers == 1 else f"api-{number}"
         children.append(Child(name, networking_api(config, programs, api_socket, name)))
+    children += event_senders(config, programs)
     Supervisor(children).supervise(lambda: _say_ready(options, config, urls, installation.clouds, children))
     LOG.info("stopped")
     return 0
@@ -301,11 +310,13 @@ def _identity(config: Any, urls: Urls, listener: socket.socket) -> Callable[[Cal
 def networking_api(
     config: Any, programs: Programs, listener: socket.socket, name: str
 ) -> Callable[[Callable[[], None]], None]:
-    from weft.serving import serve
+    from weft.serving import Apart, serve
+
+    apart = Apart("/v2.0/watch", config.api.max_watchers)
 
     def run(ready: Callable[[], None]) -> None:
         with programs.present(config, name):
-            serve(lambda: programs.api(config), listener, config.api.api_threads, ready)
+            serve(lambda: programs.api(config), listener, config.api.api_threads, ready, apart)
 
     return run
 
@@ -316,6 +327,16 @@ def _agent(config: Any, programs: Programs) -> Callable[[Callable[[], None]], No
             programs.dataplane(config, ready)
 
     return run
+
+
+def event_senders(config: Any, programs: Programs) -> list[Child]:
+    """The process that hands events over; none where nobody waits for them."""
+
+    def run(ready: Callable[[], None]) -> None:
+        with programs.present(config, "events"):
+            programs.events(config, ready)
+
+    return [Child("events", run)] if config.consumers else []
 
 
 def in_child(work: Callable[[], None]) -> None:
@@ -371,6 +392,7 @@ def _print_ready(options: Options, config: Any, urls: Urls, clouds: Path, childr
     table = Table("process", "pid", "what", box=None, header_style="dim")
     what = {
         "identity": f"Keystone stand-in on {urls.identity}",
+        "events": f"events for {' and '.join(config.consumers)}",
         "dataplane": f"packets, in network namespace {config.linux.namespace or 'of this process'}",
     }
     for child in children:

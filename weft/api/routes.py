@@ -9,10 +9,12 @@ import falcon
 
 from weft import errors
 from weft.api import documents, quotas, topologies
+from weft.api.feed import Feed
 from weft.api.handler import Controller
 from weft.api.health import Alive, Ready
 from weft.api.openapi import OpenApi
 from weft.api.tags import Tags
+from weft.api.watch import Watch
 from weft.registry.resource import Action, Resource
 
 ROOT = "/v2.0"
@@ -106,6 +108,8 @@ def add(app: falcon.App[Any, Any], controller: Controller, resources: Sequence[R
     app.add_route(f"{ROOT}/extensions/{{alias}}", documents.Extension(extensions))
     quotas.add(app, ROOT, controller, resources)
     topologies.add(app, ROOT, controller)
+    feed = Feed(controller.store, config.state_path, config.api.max_watchers)
+    app.add_route(f"{ROOT}/watch", Watch(controller, resources, feed))
     for resource in resources:
         item = "{child}" if resource.parent else "{id}"
         for path in paths(resource):
