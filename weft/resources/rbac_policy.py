@@ -182,15 +182,17 @@ def _check_scope_of_pool(tx: Transaction, policy: Row) -> None:
 # Taking access away.
 
 
-def needed(tx: Transaction, object_type: str, row: Row, action: str, losing: str = EVERYBODY) -> bool:
-    """Somebody uses the object who could not if the policy for `losing` went."""
+def needed(
+    tx: Transaction, object_type: str, row: Row, action: str, losing: str = EVERYBODY, gaining: str = ""
+) -> bool:
+    """Somebody uses the object who could not if the policy for `losing` went and one for `gaining` came."""
     if losing == row["project_id"]:
         return False
     policies = select(ENTRIES.target_tenant).where(*_same({"object_id": row["id"], "action": action}))
     left = {one[0] for one in tx.all(policies)} - {losing}
     if EVERYBODY in left:
         return False
-    able = {*left, row["project_id"], ""}
+    able = {*left, row["project_id"], gaining, ""}
     for users in kinds()[object_type].users[action](row["id"]):
         owner = users.selected_columns[0]
         lost = users.where(owner.not_in(sorted(able)))
@@ -202,7 +204,8 @@ def needed(tx: Transaction, object_type: str, row: Row, action: str, losing: str
 
 
 def _refuse_loss(tx: Transaction, policy: Row, gaining: str | None) -> None:
-    """A policy that is for `gaining` from now on makes up for nobody's loss, as clients expect, unless that is everybody."""
+    """`gaining`: whom the policy is for from now on. Clients expect that this makes up for the loss of an external network,
+    but for no other loss, unless it is everybody."""
     found = _object(tx, policy)
     if found is None or gaining == EVERYBODY:
         return
@@ -211,7 +214,7 @@ def _refuse_loss(tx: Transaction, policy: Row, gaining: str | None) -> None:
         raise errors.RbacPolicyInUse(
             object_id=found["id"], reason="Default external networks must be shared to everyone."
         )
-    if needed(tx, policy["object_type"], found, action, losing):
+    if needed(tx, policy["object_type"], found, action, losing, gaining or "" if action == EXTERNAL else ""):
         who = "Projects without a policy of their own use" if losing == EVERYBODY else f"Project {losing} uses"
         raise errors.RbacPolicyInUse(object_id=found["id"], reason=f"{who} this {policy['object_type']}.")
 
