@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
 import falcon
 import msgspec
 
 from weft import errors
-from weft.api import notices, rehearsal
+from weft.api import notices, rehearsal, texts
 from weft.api import query as queries
 from weft.config import Config
 from weft.context import Context
@@ -22,7 +22,6 @@ from weft.store.transaction import Environment, Transaction
 T = TypeVar("T")
 Doorbell = Callable[[], None]
 
-_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 _ETAG = "revision_number="
 
@@ -135,7 +134,7 @@ class Controller:
                 return kept, None
             body = work(tx)
             if key:
-                repetitions.keep(tx.connection, key, status, b"" if body is None else _encode(body), tx.now)
+                repetitions.keep(tx.connection, key, status, b"" if body is None else texts.encode(body), tx.now)
             return None, body
 
         kept, body = self.writing(context, run)
@@ -174,7 +173,7 @@ class Controller:
         context: Context = request.context.caller
         asked = queries.parse(resource, request.query_string, self.config)
 
-        def work(tx: Transaction, writing: bool = False) -> dict[str, Any] | None:
+        def work(tx: Transaction, writing: bool = False) -> bytes | None:
             if writing:
                 resource.strategy.before_list(tx, asked.query)
             elif resource.strategy.lists_write(tx, asked.query):
@@ -182,20 +181,38 @@ class Controller:
             where = [resource.table.c[resource.parent.column] == parent_id] if resource.parent else []
             _look_at_parent(tx, resource, parent_id)
             listed = resource.strategy.listed(tx, asked.query)
-            found = rows.page(tx, resource, asked.query, *where) if listed is None else listed
-            rule = f"get_{resource.rule}"
-            allowed = [row for row in found if self.policy.allows(context, rule, Target(tx, resource, row))]
-            body: dict[str, Any] = {resource.items: self._show(tx, resource, allowed, asked.fields)}
+            pieces = rows.page(tx, resource, asked.query, *where) if listed is None else [listed]
+            page: list[Row] = []
+            found = list(self._texts(tx, resource, asked, pieces, page))
+            more: dict[str, Any] = {}
             if asked.query.limit is not None:
-                body[f"{resource.items}_links"] = queries.links(
-                    asked, self._url(request), found, resource.key
-                )
-            return body
+                more[f"{resource.items}_links"] = queries.links(asked, self._url(request), page, resource.key)
+            return texts.whole(resource.items, found, more)
 
         body = self.reading(context, work)
         if body is None:
             body = self.writing(context, lambda tx: work(tx, writing=True))
-        _reply(response, body)
+        response.data = body
+        response.content_type = "application/json"
+
+    def _texts(
+        self,
+        tx: Transaction,
+        resource: Resource,
+        asked: queries.Request,
+        pieces: Iterable[list[Row]],
+        page: list[Row],
+    ) -> Iterator[bytes]:
+        """Each piece of a list as the JSON text of an array; where there are limits, `page` gets what was found."""
+        rule = f"get_{resource.rule}"
+        names: list[str] = []
+        for found in pieces:
+            if asked.query.limit is not None:
+                page += found
+            allowed = [row for row in found if self.policy.allows(tx.context, rule, Target(tx, resource, row))]
+            if allowed:
+                names = names or self._names(tx, resource, allowed[0], asked.fields)
+                yield texts.encode(texts.picked(allowed, names))
 
     def show(
         self, request: falcon.Request, response: falcon.Response, resource: Resource, id: str, parent_id: str = ""
@@ -347,20 +364,18 @@ class Controller:
         shared = resource.by_name.get("shared")
         if shared is None or shared.required_by_policy or not row["shared"]:
             return False
-        return not self.policy.allows(tx.context, f"get_{resource.rule}", Target(tx, resource, {**row, "shared": False}))
+        return not self.policy.allows(
+            tx.context, f"get_{resource.rule}", Target(tx, resource, {**row, "shared": False})
+        )
 
     def _show(self, tx: Transaction, resource: Resource, found: list[Row], fields: frozenset[str]) -> list[Row]:
         """What the caller may see of the rows, and asked for."""
-        if not found:
-            return []
-        hidden = self.policy.hidden(tx.context, resource.rule, resource.shown, Target(tx, resource, found[0]))
-        names = [name for name in resource.shown if name not in hidden and (not fields or name in fields)]
-        if "tenant_id" in names and "project_id" in found[0]:
-            names.remove("tenant_id")
-            return [
-                {**{name: row[name] for name in names if name in row}, "tenant_id": row["project_id"]} for row in found
-            ]
-        return [{name: row[name] for name in names if name in row} for row in found]
+        return texts.picked(found, self._names(tx, resource, found[0], fields)) if found else []
+
+    def _names(self, tx: Transaction, resource: Resource, row: Row, fields: frozenset[str]) -> list[str]:
+        """The attributes that the caller may see and asked for, of `row` and of all others in one list with it."""
+        hidden = self.policy.hidden(tx.context, resource.rule, resource.shown, Target(tx, resource, row))
+        return [name for name in resource.shown if name not in hidden and (not fields or name in fields)]
 
     def seen(self, tx: Transaction, resource: Resource, row: Row) -> Row | None:
         """What the caller may see of an object; None where he may not see it at all."""
@@ -389,7 +404,7 @@ def _explicit(resource: Resource, body: Mapping[str, Any], operation: Operation)
 
 def _reply(response: falcon.Response, body: Any, status: int = 200) -> None:
     response.status = status
-    response.data = _encode(body)
+    response.data = texts.encode(body)
     response.content_type = "application/json"
 
 
