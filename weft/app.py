@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import falcon
@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Table
 
 from weft import hooks
 from weft.api import faults, offer, routes
+from weft.api.door import Authenticate, Door
 from weft.api.handler import Controller
 from weft.api.metrics import Metrics, Scrape
 from weft.api.policy import Policy
@@ -17,7 +18,6 @@ from weft.backends.interface import Binding, HostFacts, Unbound
 from weft.backends.linux import capabilities as linux
 from weft.backends.linux.bind import bind
 from weft.config import Config
-from weft.context import Context
 from weft.logical.model import Segment
 from weft.reconcile.doorbell import Bell
 from weft.registry.resource import Resource, Row
@@ -26,28 +26,6 @@ from weft.store import processes, versions
 from weft.store.engine import Store
 from weft.store.migrations import HEADS
 from weft.store.transaction import Environment, Transaction
-
-Authenticate = Callable[[dict[str, Any]], Context]
-
-
-class Door:
-    """Falcon middleware: who asks, and the request id on every answer."""
-
-    def __init__(self, authenticate: Authenticate) -> None:
-        self._authenticate = authenticate
-
-    def process_request(self, request: falcon.Request, _response: falcon.Response) -> None:
-        if request.path.startswith("/v2.0"):
-            if request.path.endswith(".json"):
-                request.path = request.path[: -len(".json")]
-            request.context.caller = self._authenticate(request.env)
-
-    def process_response(
-        self, request: falcon.Request, response: falcon.Response, _resource: object, _succeeded: bool
-    ) -> None:
-        caller = getattr(request.context, "caller", None)
-        if caller is not None:
-            response.set_header("x-openstack-request-id", caller.request_id)
 
 
 def make_api(
@@ -71,7 +49,7 @@ def make_api(
     )
     controller = Controller(store, policy, environment, Bell(config.state_path).ring)
     metrics = Metrics(store, resources)
-    app: falcon.App[Any, Any] = falcon.App(middleware=[metrics, Door(authenticate)])
+    app: falcon.App[Any, Any] = falcon.App(middleware=[metrics, Door(config, authenticate)])
     for kind in (Exception, falcon.HTTPError):
         app.add_error_handler(kind, faults.handle)
     app.add_route("/metrics", Scrape(metrics, authenticate))

@@ -140,6 +140,16 @@ class OsloPolicy:
 
 
 @dataclass(frozen=True)
+class OsloMiddleware:
+    """[oslo_middleware]: how requests reach the API."""
+
+    max_request_body_size: int = option(16 * 1024 * 1024, "Most bytes in the body of a request.")
+    enable_proxy_headers_parsing: bool = option(
+        False, "Believe Forwarded and X-Forwarded-* headers: only behind a proxy that sets or removes them."
+    )
+
+
+@dataclass(frozen=True)
 class Nova:
     """[nova]: how to tell Nova what it waits for, and where instances ask for metadata."""
 
@@ -205,6 +215,7 @@ class Config:
     quotas: Quotas = field(default_factory=Quotas)
     identity: Identity = field(default_factory=Identity)
     policy: OsloPolicy = field(default_factory=OsloPolicy)
+    middleware: OsloMiddleware = field(default_factory=OsloMiddleware)
     nova: Nova = field(default_factory=Nova)
     notifications: Notifications = field(default_factory=Notifications)
     linux: Linux = field(default_factory=Linux)
@@ -233,6 +244,7 @@ SECTIONS: Mapping[str, str] = {
     "quotas": "quotas",
     "identity": "keystone_authtoken",
     "policy": "oslo_policy",
+    "middleware": "oslo_middleware",
     "nova": "nova",
     "notifications": "oslo_messaging_notifications",
     "linux": "linux",

@@ -11,6 +11,7 @@ import falcon
 import msgspec
 
 from weft import errors
+from weft.api.door import base_url
 from weft.config import Config
 from weft.registry.resource import Resource
 from weft.resources import quota
@@ -49,10 +50,10 @@ class Versions:
     """GET /: where which version is. Needs no token."""
 
     def __init__(self, config: Config) -> None:
-        self._prefix = config.api.network_link_prefix.rstrip("/")
+        self._config = config
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
-        base = self._prefix or request.forwarded_prefix
+        base = base_url(self._config, request)
         link = {"rel": "self", "href": f"{base}/v2.0/"}
         _reply(response, {"versions": [{"id": "v2.0", "status": "CURRENT", "links": [link]}]})
 
@@ -61,11 +62,11 @@ class Root:
     """GET /v2.0/: the core collections."""
 
     def __init__(self, config: Config, resources: Iterable[Resource]) -> None:
-        self._prefix = config.api.network_link_prefix.rstrip("/")
+        self._config = config
         self._resources = [one for one in resources if one.member in ROOT_COLLECTIONS and one.parent is None]
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
-        base = self._prefix or request.forwarded_prefix
+        base = base_url(self._config, request)
         _reply(
             response,
             {

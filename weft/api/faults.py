@@ -46,5 +46,5 @@ def as_fault(request: falcon.Request, error: Exception) -> errors.Fault:
         refused = errors.HTTPBadRequest(error.description or error.title or "Bad request")
         refused.status = error.status_code
         return refused
-    LOG.error("%s %s failed", request.method, request.path, exc_info=error)
+    LOG.error("%s %r failed", request.method, request.path, exc_info=error)
     return errors.HTTPInternalServerError()

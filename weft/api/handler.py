@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar
 
 import falcon
-import msgspec
 
 from weft import errors
 from weft.api import notices, rehearsal, texts
 from weft.api import query as queries
+from weft.api.door import MOST_AT_ONCE, base_url, read_json
 from weft.config import Config
 from weft.context import Context
 from weft.registry.attributes import Operation, extract
@@ -22,7 +22,6 @@ from weft.store.transaction import Environment, Transaction
 T = TypeVar("T")
 Doorbell = Callable[[], None]
 
-_decode = msgspec.json.Decoder().decode
 _ETAG = "revision_number="
 
 
@@ -42,6 +41,8 @@ class PolicyRules(Protocol):
     ) -> None: ...
 
     def hidden(self, context: Context, member: str, attributes: Any, target: Mapping[str, Any]) -> frozenset[str]: ...
+
+    def depends(self, context: Context, member: str, attributes: Any) -> bool: ...
 
 
 class Target(dict[str, Any]):
@@ -205,14 +206,12 @@ class Controller:
     ) -> Iterator[bytes]:
         """Each piece of a list as the JSON text of an array; where there are limits, `page` gets what was found."""
         rule = f"get_{resource.rule}"
-        names: list[str] = []
         for found in pieces:
             if asked.query.limit is not None:
                 page += found
             allowed = [row for row in found if self.policy.allows(tx.context, rule, Target(tx, resource, row))]
             if allowed:
-                names = names or self._names(tx, resource, allowed[0], asked.fields)
-                yield texts.encode(texts.picked(allowed, names))
+                yield texts.encode(self._show(tx, resource, allowed, asked.fields))
 
     def show(
         self, request: falcon.Request, response: falcon.Response, resource: Resource, id: str, parent_id: str = ""
@@ -235,6 +234,8 @@ class Controller:
         raw, bulk = extract(resource.member, resource.items, read_json(request))
         if bulk and not resource.bulk:
             raise errors.HTTPBadRequest("Bulk operation not supported")
+        if len(raw) > MOST_AT_ONCE:
+            raise errors.HTTPRequestEntityTooLarge(f"A request may create {MOST_AT_ONCE} objects.")
         hung = {resource.parent.column: parent_id} if resource.parent else {}
         values = [resource.reader.create(inner, context) for inner in raw]
         explicit = [_explicit(resource, inner, "create") for inner in raw]
@@ -248,6 +249,8 @@ class Controller:
                 )
                 if resource.quota:
                     tx.hold_to_limit(one["project_id"], resource.quota)
+            if resource.quota and bulk:
+                tx.refuse_beyond(resource.quota, [one["project_id"] for one in fresh])
             made = resource.strategy.create_many(tx, fresh) if bulk else [resource.strategy.create(tx, fresh[0])]
             shown = self._show(tx, resource, made, frozenset())
             body: dict[str, Any] = {resource.items: shown} if bulk else {resource.member: shown[0]}
@@ -370,10 +373,14 @@ class Controller:
 
     def _show(self, tx: Transaction, resource: Resource, found: list[Row], fields: frozenset[str]) -> list[Row]:
         """What the caller may see of the rows, and asked for."""
-        return texts.picked(found, self._names(tx, resource, found[0], fields)) if found else []
+        if not found:
+            return []
+        if len(found) > 1 and self.policy.depends(tx.context, resource.rule, resource.shown):
+            return [texts.picked([row], self._names(tx, resource, row, fields))[0] for row in found]
+        return texts.picked(found, self._names(tx, resource, found[0], fields))
 
     def _names(self, tx: Transaction, resource: Resource, row: Row, fields: frozenset[str]) -> list[str]:
-        """The attributes that the caller may see and asked for, of `row` and of all others in one list with it."""
+        """The attributes of `row` that the caller may see, and asked for."""
         hidden = self.policy.hidden(tx.context, resource.rule, resource.shown, Target(tx, resource, row))
         return [name for name in resource.shown if name not in hidden and (not fields or name in fields)]
 
@@ -384,8 +391,7 @@ class Controller:
         return self._show(tx, resource, [row], frozenset())[0]
 
     def _url(self, request: falcon.Request) -> str:
-        prefix = self.config.api.network_link_prefix
-        return f"{prefix.rstrip('/')}{request.path}" if prefix else f"{request.forwarded_prefix}{request.path}"
+        return f"{base_url(self.config, request)}{request.path}"
 
 
 def _look_at_parent(tx: Transaction, resource: Resource, parent_id: str, *, creating: bool = False) -> None:
@@ -406,17 +412,6 @@ def _reply(response: falcon.Response, body: Any, status: int = 200) -> None:
     response.status = status
     response.data = texts.encode(body)
     response.content_type = "application/json"
-
-
-def read_json(request: falcon.Request) -> Any:
-    """The decoded body. Raises HTTPBadRequest without one, MalformedRequestBody for what is no JSON."""
-    data = request.context.body = request.bounded_stream.read()
-    if not data:
-        raise errors.HTTPBadRequest("Resource body required")
-    try:
-        return _decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise errors.MalformedRequestBody(reason="Cannot understand JSON") from error
 
 
 def _if_match(request: falcon.Request) -> int | None:

@@ -46,8 +46,10 @@ class Metrics:
 
     def process_response(self, request: falcon.Request, response: falcon.Response, _resource: Any, _ok: bool) -> None:
         route = request.uri_template or "none"
-        self._requests.labels(request.method, route, str(response.status)[:3]).inc()
-        self._seconds.labels(request.method, route).observe(time.perf_counter() - request.context.started)
+        # a client could fill the memory with methods of its own
+        method = request.method if request.method in falcon.HTTP_METHODS else "other"
+        self._requests.labels(method, route, str(response.status)[:3]).inc()
+        self._seconds.labels(method, route).observe(time.perf_counter() - request.context.started)
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""

@@ -245,7 +245,7 @@ class Policy:
                 raise errors.PolicyNotAuthorized(rule=_phrase(asked), denied=denied)
 
     def hidden(self, context: Context, member: str, attributes: Iterable[str], target: Target) -> frozenset[str]:
-        """Attributes of `target` that this caller may not see. For a list ask once, with its first object."""
+        """Attributes of `target` that this caller may not see. For a list ask once, unless it `depends`."""
         rules = self._current()
         if rules.bypassed(context):
             return frozenset()
@@ -258,6 +258,11 @@ class Policy:
         if "project_id" in gone or "tenant_id" in gone:
             gone |= {"project_id", "tenant_id"}
         return gone
+
+    def depends(self, context: Context, member: str, attributes: tuple[str, ...]) -> bool:
+        """True if what this caller may see of an object depends on the object, e.g. on its owner."""
+        rules = self._current()
+        return not rules.bypassed(context) and bool(rules.verdicts(context.roles).plan(member, attributes)[1])
 
     def context_flags(self, roles: Iterable[str], **caller: Any) -> tuple[bool, bool]:
         """(is_admin, is_service) of a caller with these roles; `caller` may name other fields of Context."""

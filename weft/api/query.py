@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,13 @@ from urllib.parse import parse_qsl, urlencode
 from weft import errors
 from weft.config import Config
 from weft.registry.resource import Resource, Row
+from weft.registry.types import show
 from weft.store.rows import Query
 
 RESERVED = frozenset({"fields", "sort_key", "sort_dir", "limit", "marker", "page_reverse"})
+MOST_VALUES = 5000
+"""Values of one filter; as many as a URL has room for, of ids."""
+_LIMIT = re.compile(r"\+?[0-9]{0,18}")
 TAG_FILTERS = frozenset({"tags", "tags-any", "not-tags", "not-tags-any"})
 
 
@@ -31,6 +36,8 @@ def parse(resource: Resource, text: str, config: Config) -> Request:
     given: dict[str, list[str]] = {}
     for name, value in parameters:
         given.setdefault(name, []).append(value)
+    if "%00" in text and any("\0" in part for pair in parameters for part in pair):
+        raise errors.HTTPBadRequest("A query string cannot hold NUL")
     query = Query(
         filters=_filters(resource, given, config),
         sort=_sort(resource, given),
@@ -61,6 +68,8 @@ def _filters(resource: Resource, given: Mapping[str, list[str]], config: Config)
         if name in RESERVED:
             continue
         attribute = resource.by_name.get(name)
+        if len(values) > MOST_VALUES:
+            raise errors.HTTPBadRequest(f"More than {MOST_VALUES} values of {name}")
         if name in TAG_FILTERS and resource.tags:
             found[name] = values
         elif attribute is not None and attribute.filter:
@@ -84,22 +93,19 @@ def _sort(resource: Resource, given: Mapping[str, list[str]]) -> list[tuple[str,
     wrong = [direction for direction in directions if direction not in ("asc", "desc")]
     if wrong:
         raise errors.HTTPBadRequest(f"{wrong} is invalid value for sort_dirs, valid value is 'asc' and 'desc'")
-    return [
-        ("project_id" if key == "tenant_id" else key, direction == "desc")
-        for key, direction in zip(keys, directions, strict=True)
-    ]
+    once: dict[str, bool] = {}
+    for key, direction in zip(keys, directions, strict=True):
+        once.setdefault("project_id" if key == "tenant_id" else key, direction == "desc")
+    return list(once.items())
 
 
 def _limit(resource: Resource, given: Mapping[str, list[str]], config: Config) -> int | None:
     if not resource.pagination:
         return None
     text = (given.get("limit") or ["0"])[-1]
-    try:
-        limit = int(text or "0")
-    except ValueError:
-        limit = -1
+    limit = int(text or "0") if _LIMIT.fullmatch(text) else -1
     if limit < 0:
-        raise errors.BadRequest(resource="limit", reason=f"Limit must be an integer 0 or greater and not '{text}'")
+        raise errors.BadRequest(resource="limit", reason=f"Limit must be an integer 0 or greater and not {show(text)}")
     most = config.api.pagination_max_limit
     if most > 0:
         limit = min(limit, most) if limit else most

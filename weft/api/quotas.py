@@ -10,7 +10,8 @@ import msgspec
 
 from weft import errors
 from weft.api import notices
-from weft.api.handler import Controller, read_json
+from weft.api.door import read_json
+from weft.api.handler import Controller
 from weft.context import Context
 from weft.registry.attributes import BodyReader, extract
 from weft.registry.resource import Resource
@@ -50,7 +51,9 @@ class Quota:
     def on_put(self, request: falcon.Request, response: falcon.Response, project: str) -> None:
         context: Context = request.context.caller
         self._controller.policy.authorize(context, "update_quota", "", {"project_id": project, "tenant_id": project})
-        ((inner,), _) = extract("quota", "quota", read_json(request))
+        (inner, *more), _ = extract("quota", "quota", read_json(request))
+        if more:
+            raise errors.HTTPBadRequest("Unable to find 'quota' in request body")
         wanted = self._reader.update(inner, context)
         force = wanted.pop("force", False)
         wanted.pop("check_limit", None)

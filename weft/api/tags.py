@@ -10,8 +10,10 @@ import msgspec
 
 from weft import errors
 from weft.api import notices
-from weft.api.handler import Controller, Target, read_json
+from weft.api.door import read_json
+from weft.api.handler import Controller, Target
 from weft.registry.resource import Resource, Row
+from weft.registry.types import show, text_fault
 from weft.store.transaction import Transaction
 
 LONGEST, MOST = 255, 50
@@ -115,7 +117,7 @@ def _tags_of(body: Any) -> list[str]:
         raise errors.InvalidInput(reason="Invalid tags body")
     tags = body["tags"]
     if not isinstance(tags, list):
-        raise errors.InvalidInput(reason=f"'{tags}' is not a list")
+        raise errors.InvalidInput(reason=f"{show(tags)} is not a list")
     _check(tags)
     if len(set(tags)) != len(tags):
         raise errors.InvalidInput(reason="Duplicate items in the list of tags")
@@ -124,10 +126,9 @@ def _tags_of(body: Any) -> list[str]:
 
 def _check(tags: Sequence[Any]) -> None:
     for tag in tags:
-        if not isinstance(tag, str):
-            raise errors.InvalidInput(reason=f"'{tag}' is not a valid string")
-        if not tag or len(tag) > LONGEST:
-            raise errors.InvalidInput(reason=f"'{tag[:LONGEST]}' is empty or exceeds maximum length of {LONGEST}")
+        fault = text_fault(tag, LONGEST)
+        if fault or not tag:
+            raise errors.InvalidInput(reason=fault or "a tag is not empty")
 
 
 def _reply(response: falcon.Response, body: Any) -> None:

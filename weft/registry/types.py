@@ -113,6 +113,11 @@ def to_integer(value: Any) -> int:
     raise errors.InvalidInput(reason=f"{show(value)} is not an integer")
 
 
+def filter_integer(text: str) -> int:
+    """An integer to compare with; one that no column holds is as good as the next one that none holds."""
+    return max(-LARGEST_INTEGER - 2, min(to_integer(text), LARGEST_INTEGER + 1))
+
+
 def integer_between(smallest: int | None, largest: int) -> Type:
     """An integer of an inclusive range. `smallest` None: only what a column holds."""
     least = -largest - 1 if smallest is None else smallest
@@ -125,7 +130,7 @@ def integer_between(smallest: int | None, largest: int) -> Type:
         return None
 
     schema = {"type": "integer", "minimum": least, "maximum": largest}
-    return Type(f"int {least}..{largest}", schema, convert=to_integer, validate=validate, filter=to_integer)
+    return Type(f"int {least}..{largest}", schema, convert=to_integer, validate=validate, filter=filter_integer)
 
 
 integer = integer_between(None, LARGEST_INTEGER)
@@ -232,7 +237,8 @@ def enum(*values: Any) -> Type:
         return None if value in values else f"{show(value)} is not one of {allowed}"
 
     convert = to_integer if numbers else same
-    return Type(f"enum[{allowed}]", {"enum": list(values)}, convert=convert, validate=validate, filter=convert)
+    filter_ = filter_integer if numbers else same
+    return Type(f"enum[{allowed}]", {"enum": list(values)}, convert=convert, validate=validate, filter=filter_)
 
 
 # Ids.

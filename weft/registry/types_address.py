@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
 from typing import Any
 
+from weft import errors
 from weft.registry.types import Type, key_value, list_of, null_is_empty, nullable, record, show, uuid
 
 _MAC = re.compile(
@@ -149,7 +150,12 @@ def _fixed_ips() -> Type:
 def filter_fixed_ips(text: str) -> tuple[str, str]:
     """`ip_address=192.0.2.1` or `subnet_id=...` -> (key, value to compare with). Raises InvalidInput."""
     key, value = key_value(text)
+    if key not in FIXED_IP_FILTERS:
+        raise errors.InvalidInput(reason=f"{show(key)} is not one of {', '.join(FIXED_IP_FILTERS)}")
     return key, to_ip(value) if key == "ip_address" else value
+
+
+FIXED_IP_FILTERS = ("ip_address", "ip_address_substr", "subnet_id")
 
 
 fixed_ips = _fixed_ips()

@@ -57,5 +57,6 @@ FLOATINGIP_POOL = Resource(
     strategy=PoolStrategy(),
     not_found=errors.NotFound,
     operations=frozenset({"list"}),
+    pagination=False,
     extension="floatingip-pools",
 )

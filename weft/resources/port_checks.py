@@ -150,6 +150,10 @@ def refuse_moved_leg(tx: Transaction, old: Row, new: Row) -> None:
     raise errors.BadRequest(resource="ports", reason=f"IP updates for port {old['id']} are not allowed")
 
 
+MOST_PARTS = 100
+"""Parts of addresses in one filter; each is looked for in every address."""
+
+
 def filter_fixed_ips(_tx: Transaction, values: Sequence[tuple[str, str]]) -> ColumnElement[bool]:
     """fixed_ips=ip_address=A, fixed_ips=subnet_id=S, fixed_ips=ip_address_substr=T: values of one key OR, keys AND."""
     from weft.resources.port import PORTS
@@ -160,6 +164,8 @@ def filter_fixed_ips(_tx: Transaction, values: Sequence[tuple[str, str]]) -> Col
     clauses: list[ColumnElement[bool]] = []
     for key, wanted in by_key.items():
         if key == "ip_address_substr":
+            if len(wanted) > MOST_PARTS:
+                raise errors.HTTPBadRequest(f"More than {MOST_PARTS} values of {key}")
             clauses.append(or_(*(ALLOCATIONS.c.ip_address.contains(one, autoescape=True) for one in wanted)))
         else:
             clauses.append(ALLOCATIONS.c[key].in_(wanted))

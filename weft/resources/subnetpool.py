@@ -348,6 +348,9 @@ def onboard_network_subnets(tx: Transaction, row: Row, body: Any) -> list[Row]:
     network_id = body.get("network_id") if isinstance(body, dict) else None
     if not network_id:
         raise errors.InvalidInput(reason="network_id must be specified")
+    fault = t.uuid_fault(network_id)
+    if fault:
+        raise errors.InvalidInput(reason=fault)
     on = tx.get(network.NETWORK, network_id)
     if not tx.context.is_admin and on["project_id"] != tx.context.project_id:
         raise errors.NotAuthorized

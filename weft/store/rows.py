@@ -16,6 +16,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    cast,
     false,
     func,
     insert,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 PIECE = 500
 """Rows of a list in memory at once: a long list costs what it is long as text, not as objects."""
+MOST_TAGS = 100
+"""Tags in one filter; each is a sub-select."""
 
 
 @dataclass(slots=True)
@@ -150,7 +153,7 @@ def _clause(tx: Transaction, resource: Resource, name: str, values: Sequence[Any
     if expression is None:
         raise errors.HTTPBadRequest(f"['{name}'] is invalid attribute for filtering")
     if isinstance(expression.type, Boolean):
-        return or_(*(expression if value else not_(expression) for value in values)) if values else false()
+        return or_(*(expression if value else not_(expression) for value in set(values))) if values else false()
     present = [value for value in values if value is not None]
     clause: ColumnElement[bool] = expression.in_(present) if present else false()
     return or_(clause, expression.is_(None)) if len(present) < len(values) else clause
@@ -158,9 +161,11 @@ def _clause(tx: Transaction, resource: Resource, name: str, values: Sequence[Any
 
 def _tags(resource: Resource, name: str, values: Sequence[str]) -> ColumnElement[bool]:
     """tags: all of them; tags-any: one of them; not-…: the opposite. Values are comma separated lists."""
-    wanted = [tag for value in values for tag in value.split(",") if tag]
+    wanted = list(dict.fromkeys(tag for value in values for tag in value.split(",") if tag))
     if not wanted:
         return false()
+    if len(wanted) > MOST_TAGS:
+        raise errors.HTTPBadRequest(f"More than {MOST_TAGS} values of {name}")
     has = [json_has_text(resource.table.c.tags, tag) for tag in wanted]
     clause = or_(*has) if name.endswith("any") else and_(*has)
     return not_(clause) if name.startswith("not-") else clause
@@ -175,8 +180,10 @@ def _sort_keys(resource: Resource, sort: Sequence[tuple[str, bool]]) -> list[tup
 
 
 def _without_null(expression: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Order NULL before everything else, on every database."""
-    if getattr(expression, "nullable", True) is False or isinstance(expression.type, Boolean):
+    """Order NULL before everything else, on every database. Truth is compared as a number."""
+    if isinstance(expression.type, Boolean):
+        return cast(expression, Integer)
+    if getattr(expression, "nullable", True) is False:
         return expression
     return func.coalesce(expression, -1 if isinstance(expression.type, Integer | Numeric) else "")
 
@@ -188,7 +195,9 @@ def _beyond(
     query: Query,
     where: Sequence[ColumnElement[bool]],
 ) -> ColumnElement[bool]:
-    """Rows after the marker (before it, in reverse) in the order of `keys`."""
+    """Rows after the marker (before it, in reverse) in the order of `keys`. What the caller may not see marks nothing."""
+    if not tx.context.sees_everything:
+        where = [*where, _visible(resource)]
     found = tx.connection.execute(
         select(*(expression for expression, _ in keys)).where(resource.table.c[resource.key] == query.marker, *where),
         {"project_id": tx.context.project_id},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -254,6 +255,14 @@ class Transaction:
     def hold_to_limit(self, project_id: str, name: str) -> None:
         """The limit of `name` binds this transaction. (What Weft itself creates is counted, but never refused.)"""
         self._limits.add((project_id, name))
+
+    def refuse_beyond(self, name: str, projects: Sequence[str]) -> None:
+        """Raise OverQuota for more of `name` at once than a project may have at all, before the work and not after it."""
+        for project, number in Counter(projects).items():
+            limit = quota.usage(self.connection, project).get(name, (0, None))[1]
+            limit = self.default_limit(name) if limit is None else limit
+            if 0 <= limit < number:
+                raise errors.OverQuota(resources=[name])
 
     def finish(self) -> None:
         """The last act before commit: quota counters, then the change log."""
