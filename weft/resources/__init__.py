@@ -15,6 +15,7 @@ from weft.resources.floatingip_pool import FLOATINGIP_POOL
 from weft.resources.metering import METERING_LABEL, METERING_LABEL_RULE
 from weft.resources.network import NETWORK
 from weft.resources.network_ip_availability import NETWORK_IP_AVAILABILITY
+from weft.resources.network_segment_range import NETWORK_SEGMENT_RANGE
 from weft.resources.port import PORT
 from weft.resources.port_binding import PORT_BINDING
 from weft.resources.port_forwarding import PORT_FORWARDING
@@ -59,6 +60,7 @@ RESOURCES: tuple[Resource, ...] = (
     FLAVOR_SERVICE_PROFILE,
     NEXT_PROVIDER,
     SERVICE_PROVIDER,
+    NETWORK_SEGMENT_RANGE,
     METERING_LABEL,
     METERING_LABEL_RULE,
     POLICY,

@@ -100,15 +100,18 @@ def vlan_ranges(config: Config) -> dict[str | None, Sequence[tuple[int, int]]]:
     return dict(found)
 
 
-def _ranges(config: Config, network_type: str) -> list[tuple[int, int]]:
+def tunnel_ranges(config: Config, network_type: str) -> list[tuple[int, int]]:
     return [
         (int(first), int(last))
         for first, _, last in (entry.strip().partition(":") for entry in getattr(config.ml2, TUNNELS[network_type]))
     ]
 
 
-def reserve_provider(tx: Transaction, network_type: str | None, physical: str | None, number: int | None) -> Row:
-    """A segment as an administrator wants it (provider attributes). Raises InvalidInput or ...InUse."""
+def reserve_provider(
+    tx: Transaction, network_type: str | None, physical: str | None, number: int | None, project: str = ""
+) -> Row:
+    """A segment as an administrator wants it (provider attributes), of a network of `project`. Raises InvalidInput or
+    ...InUse."""
     if network_type is None:
         raise errors.InvalidInput(reason="network_type required")
     if network_type not in TYPES:
@@ -118,8 +121,8 @@ def reserve_provider(tx: Transaction, network_type: str | None, physical: str | 
         return _take(tx, network_type, physical, number)
     if network_type == "vlan":
         known = vlan_ranges(tx.config)
-        return _any(tx, "vlan", {physical: known[physical]} if physical else known)
-    return _any(tx, network_type, {None: _ranges(tx.config, network_type)})
+        return _any(tx, "vlan", {physical: known[physical]} if physical else known, project)
+    return _any(tx, network_type, {None: tunnel_ranges(tx.config, network_type)}, project)
 
 
 def _check_provider(config: Config, network_type: str, physical: str | None, number: int | None) -> None:
@@ -149,16 +152,16 @@ def _check_provider(config: Config, network_type: str, physical: str | None, num
             refuse(f"segmentation_id out of range (1 through {HIGHEST[network_type]})")
 
 
-def reserve_for_project(tx: Transaction, types: Sequence[str]) -> Row:
+def reserve_for_project(tx: Transaction, types: Sequence[str], project: str = "") -> Row:
     """A segment for a network that does not say how it wants to be carried: the first type with something free."""
     for network_type in types:
         try:
             if network_type == "local":
                 return _take(tx, "local", None, None)
             if network_type == "vlan":
-                return _any(tx, "vlan", vlan_ranges(tx.config))
+                return _any(tx, "vlan", vlan_ranges(tx.config), project)
             if network_type in TUNNELS:
-                return _any(tx, network_type, {None: _ranges(tx.config, network_type)})
+                return _any(tx, network_type, {None: tunnel_ranges(tx.config, network_type)}, project)
         except errors.NoNetworkAvailable:
             continue
     raise errors.NoNetworkAvailable()
@@ -181,16 +184,43 @@ def _take(tx: Transaction, network_type: str, physical: str | None, number: int 
     }
 
 
-def _any(tx: Transaction, network_type: str, ranges: Mapping[str | None, Sequence[tuple[int, int]]]) -> Row:
-    """A free id by lot out of `ranges` (physical network -> ranges)."""
-    for physical, number in _candidates(tx, network_type, ranges):
-        return _take(tx, network_type, physical, number)
+Spans = Mapping[str | None, Sequence[tuple[int, int]]]
+"""Physical network (None for tunnels) -> ranges of ids."""
+
+
+def _any(tx: Transaction, network_type: str, ranges: Spans, project: str) -> Row:
+    """A free id by lot: out of the ranges kept for the project, else out of `ranges` and what is everybody's besides,
+    without what is kept for others."""
+    for spans in _in_order(tx, network_type, ranges, project):
+        for physical, number in _candidates(tx, network_type, spans):
+            return _take(tx, network_type, physical, number)
     raise errors.NoNetworkAvailable()
 
 
-def _candidates(
-    tx: Transaction, network_type: str, ranges: Mapping[str | None, Sequence[tuple[int, int]]]
-) -> Iterator[tuple[str | None, int]]:
+def _in_order(tx: Transaction, network_type: str, ranges: Spans, project: str) -> tuple[Spans, Spans]:
+    from weft.resources import network_segment_range
+
+    own: dict[str | None, list[tuple[int, int]]] = {}
+    shared = {physical: list(spans) for physical, spans in ranges.items()}
+    kept: dict[str | None, list[tuple[int, int]]] = {}
+    for one in network_segment_range.of_type(tx, network_type):
+        physical = one.physical_network or None
+        if physical in ranges:
+            spans = shared if one.project_id is None else own if one.project_id == project else kept
+            spans.setdefault(physical, []).append((one.minimum, one.maximum))
+    return own, {physical: _without(spans, kept.get(physical, ())) for physical, spans in shared.items()}
+
+
+def _without(spans: Sequence[tuple[int, int]], holes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The spans less what lies in holes."""
+    left = list(spans)
+    for start, end in holes:
+        pieces = [((first, min(last, start - 1)), (max(first, end + 1), last)) for first, last in left]
+        left = sorted({piece for pair in pieces for piece in pair if piece[0] <= piece[1]})
+    return left
+
+
+def _candidates(tx: Transaction, network_type: str, ranges: Spans) -> Iterator[tuple[str | None, int]]:
     for physical, spans in ranges.items():
         if not spans:
             continue
