@@ -39,16 +39,13 @@ class Context:
         """True where rows of every project are visible: an administrator or another OpenStack service."""
         return self.is_admin or self.is_service
 
-
     def facts(self) -> dict[str, Any]:
-        """Who asks, as oslo.context writes it, for those who hear of it by a message."""
+        """Who asks, in oslo.context's words, for those who hear of it by a message."""
         return {
             "user_id": self.user_id,
             "user_name": self.user_name,
             "project_id": self.project_id,
             "project_name": self.project_name,
-            "tenant": self.project_id,
-            "tenant_id": self.project_id,
             "roles": sorted(self.roles),
             "is_admin": self.is_admin,
             "request_id": self.request_id,

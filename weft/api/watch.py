@@ -98,7 +98,7 @@ class Watch:
             raise errors.HTTPBadRequest(f"There is no collection {unknown[0]}")
         kinds = frozenset(kind for name in given["collection"] for kind in self._names[name])
         since = request.get_header("Last-Event-ID") or next(iter(given["last_event_id"]), "")
-        if since and not (since.isascii() and since.isdecimal() and len(since) < 19):
+        if since and not (since.isascii() and since.isdecimal() and len(since) < 20):
             raise errors.HTTPBadRequest("Last-Event-ID is the number of an event")
         return Asked(frozenset(given["project_id"]), kinds, frozenset(given["id"]), int(since) if since else None)
 

@@ -31,8 +31,13 @@ def recipients(config: Config, store: Store) -> list[Recipient]:
 
             found.append(Nova(config, lambda ids: known_ports(store, ids)))
         else:
-            from weft.events.bus import Bus
-
+            try:
+                from weft.events.bus import Bus
+            except ImportError:
+                LOG.error(
+                    "notifications are configured, but oslo.messaging is missing: pip install 'weft[notifications]'"
+                )
+                raise
             found.append(Bus(config))
     return found
 
