@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 BRIDGE_PREFIX, TAP_PREFIX, VXLAN_PREFIX, SERVICE_PREFIX = "brq", "tap", "vx", "svc"
+SUB_PREFIX = "sub"
 
 
 def bridge(network_id: str) -> str:
@@ -47,3 +48,17 @@ def router_leg(port_id: str) -> str:
 def gateway_leg(port_id: str) -> str:
     """The same for the external network."""
     return f"qg-{port_id[:11]}"
+
+
+def sub(port_id: str) -> str:
+    """The other end of a trunk's sub-port, in the host namespace too: its frames are the parent's that carry its tag."""
+    return f"{SUB_PREFIX}{port_id[:11]}"
+
+
+def is_sub(device: str) -> bool:
+    return device.startswith(SUB_PREFIX) and len(device) == len(SUB_PREFIX) + 11
+
+
+def tap_of_sub(device: str) -> str:
+    """The device of the sub-port whose other end that is."""
+    return TAP_PREFIX + device.removeprefix(SUB_PREFIX)
