@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,9 +53,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that uses a database, itself or by another fixture, runs once on each that the command line names."""
     for fixture in {"database", "empty_database"} & set(metafunc.fixturenames):
-        names = str(metafunc.config.getoption("--databases")).split(",")
-        one = metafunc.definition.get_closest_marker("one_database")
-        metafunc.parametrize(fixture, names[:1] if one else names, indirect=True)
+        names: list[Any] = str(metafunc.config.getoption("--databases")).split(",")
+        if metafunc.definition.get_closest_marker("one_database"):
+            names = names[:1]
+        if metafunc.definition.get_closest_marker("on_postgresql"):
+            skipped = pytest.param("postgresql", marks=pytest.mark.skip(reason="runs with --databases postgresql"))
+            names = ["postgresql" if "postgresql" in names else skipped]
+        metafunc.parametrize(fixture, names, indirect=True)
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

@@ -22,7 +22,7 @@ from weft.logical.model import Segment
 from weft.reconcile.doorbell import Bell
 from weft.registry.resource import Resource, Row
 from weft.resources import RESOURCES, agent
-from weft.store import processes, versions
+from weft.store import changes, processes, versions
 from weft.store.engine import Store
 from weft.store.migrations import HEADS
 from weft.store.transaction import Environment, Transaction
@@ -47,7 +47,7 @@ def make_api(
     environment = Environment(
         config, bind=Binder(config), zones=agent.zones, honours=lambda alias: able is None or alias in able
     )
-    controller = Controller(store, policy, environment, Bell(config.state_path).ring)
+    controller = Controller(store, policy, environment, Bell(config.state_path, store=store).ring)
     metrics = Metrics(store, resources)
     app: falcon.App[Any, Any] = falcon.App(middleware=[metrics, Door(config, authenticate)])
     for kind in (Exception, falcon.HTTPError):
@@ -94,6 +94,7 @@ def prepare(config: Config) -> None:
     store = Store(config)
     try:
         create_schema(store)
+        store.write(changes.continue_numbers)
         if store.read(versions.state).contract:
             with versions.alone(store) as connection:
                 if not older(connection, config.api.agent_down_time):

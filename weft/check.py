@@ -216,7 +216,7 @@ def _dataplane(config: Config) -> Iterator[Finding]:
 def _unseen(config: Config, sequence: int) -> int:
     store = Store(config)
     try:
-        return max(0, store.read(changes.last) - sequence)
+        return store.read(lambda connection: changes.behind(connection, sequence))
     finally:
         store.close()
 

@@ -136,9 +136,9 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
     netns.create(config.linux.namespace, netns.HOST_SYSCTLS if config.linux.namespace else None)
     external.set(config.linux)
     store = Store(config)
-    bell = Doorbell(config.state_path)
+    bell = Doorbell(config.state_path, store=store)
     backend = make_backend(config)
-    ring = Bell(config.state_path, but=DATAPLANE).ring
+    ring = Bell(config.state_path, but=DATAPLANE, store=store).ring
     engine = Reconciler(config, store, backend, bell, HealthFile(config.state_path).write, ring)
     heartbeat = Heartbeat(config, store, backend, engine)
     engine.every(config.api.report_interval, heartbeat.beat)

@@ -1,6 +1,7 @@
-"""Bells between processes of one machine: whoever commits a change rings, everybody who follows the change log wakes.
+"""Bells between processes: whoever commits a change rings, everybody who follows the change log wakes.
 
-They carry no information about what has changed, only whether somebody asks for an audit.
+On one machine they are sockets in the state folder; on PostgreSQL its own notifications reach other machines too. They
+carry no information about what has changed, only whether somebody asks for an audit.
 """
 
 from __future__ import annotations
@@ -10,8 +11,12 @@ import os
 import secrets
 import select
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from weft.store.engine import Store
+from weft.store.rings import Listener, Ringer
 
 DATAPLANE = "dataplane"
 """The listener that makes audits."""
@@ -28,15 +33,18 @@ CHANGED, AUDIT = b"!", b"?"
 class Bell:
     """Rings the doorbells of a state folder; silent where nobody listens."""
 
-    def __init__(self, state_path: Path, but: str = "") -> None:
-        """`but`: a listener that hears of the ringer's changes in another way."""
+    def __init__(self, state_path: Path, but: str = "", store: Store | None = None) -> None:
+        """`but`: a listener that hears of the ringer's changes in another way. With a `store` other machines hear too."""
         self._folder = folder(state_path)
         self._but = but
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
+        self._far = Ringer(store) if store else None
 
     def ring(self) -> None:
         """Wake all listeners. A full queue means that one is about to wake anyway."""
+        if self._far:
+            self._far.ring()
         for name, path in self._listeners():
             if name != self._but:
                 self._send(CHANGED, path)
@@ -78,7 +86,8 @@ class Bell:
 class Doorbell:
     """The listener's side; `wake` may be called from any thread of this process."""
 
-    def __init__(self, state_path: Path, name: str = DATAPLANE) -> None:
+    def __init__(self, state_path: Path, name: str = DATAPLANE, store: Store | None = None) -> None:
+        """With a `store` it hears other machines too, where they share a PostgreSQL."""
         where = folder(state_path)
         where.mkdir(parents=True, exist_ok=True)
         self._path = where / f"{name}.{os.getpid()}.{secrets.token_hex(4)}"
@@ -91,6 +100,7 @@ class Doorbell:
         os.chmod(self._path, 0o600)
         self._socket.setblocking(False)
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._far = Listener(store) if store and not store.sqlite else None
 
     def wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -98,20 +108,38 @@ class Doorbell:
 
     def wait(self, seconds: float | None) -> bool:
         """Sleep until somebody rings or `seconds` are over; several rings count as one. True: an audit is asked for."""
-        audit = False
-        poll = select.poll()
-        for fd in (self._socket.fileno(), self._read):
-            poll.register(fd, select.POLLIN)
-        poll.poll(None if seconds is None else seconds * 1000)
-        with contextlib.suppress(BlockingIOError):
-            while message := self._socket.recv(1):
-                audit = audit or message == AUDIT
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._read, 65536)
+        audit = rung = False
+        until = None if seconds is None else time.monotonic() + seconds
+        while not rung:
+            left = None if until is None else max(0.0, until - time.monotonic())
+            rung = self._poll(left)
+            with contextlib.suppress(BlockingIOError):
+                while message := self._socket.recv(1):
+                    audit = audit or message == AUDIT
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._read, 65536)
+            rung = (self._far is not None and self._far.heard()) or rung or left == 0.0
         return audit
+
+    def _poll(self, seconds: float | None) -> bool:
+        """Sleep until a ring or `seconds`, or until the connection to the database wants to be looked at: then False."""
+        poll = select.poll()
+        near = (self._socket.fileno(), self._read)
+        for fd in near:
+            poll.register(fd, select.POLLIN)
+        if self._far is not None:
+            far, patience = self._far.fileno(), self._far.patience()
+            if far is not None:
+                poll.register(far, select.POLLIN)
+            if patience is not None:
+                seconds = patience if seconds is None else min(seconds, patience)
+        ready = poll.poll(None if seconds is None else seconds * 1000)
+        return any(fd in near for fd, _ in ready)
 
     def close(self) -> None:
         """Listen no longer."""
+        if self._far is not None:
+            self._far.close()
         with contextlib.suppress(OSError):
             self._path.unlink()
         self._socket.close()

@@ -6,7 +6,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Connection, Index, Integer, String, Table, delete, func, insert, select
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    String,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from weft.store import cursors
 from weft.store.schema import ID, METADATA, PROJECT
@@ -14,6 +30,7 @@ from weft.store.schema import ID, METADATA, PROJECT
 CHANGES = Table(
     "changes",
     METADATA,
+    # counted by SQLite itself; on PostgreSQL `append` makes it
     Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("kind", String(64), nullable=False),
     Column("id", ID, nullable=False),
@@ -50,24 +67,113 @@ class Change:
     facts: Mapping[str, Any] | None = None
 
 
+NUMBERS = Table(
+    "change_numbers",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("base", BigInteger, nullable=False),
+)
+"""One row, on PostgreSQL: what is added to the numbers. A restored dump counts transactions anew, its log goes on."""
+
+ENTRIES = 1 << 20
+"""Numbers for the entries of one transaction, on PostgreSQL."""
+
+
+class _transaction(FunctionElement[int]):
+    """The number of this transaction."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(_transaction, "postgresql")
+def _transaction_postgresql(element: _transaction, compiler: Any, **kw: Any) -> str:
+    return "pg_current_xact_id()::text::bigint"
+
+
+class _oldest(FunctionElement[int]):
+    """The number of the oldest transaction that still runs: each before it is committed and seen, or was rolled back."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(_oldest, "postgresql")
+def _oldest_postgresql(element: _oldest, compiler: Any, **kw: Any) -> str:
+    return "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+
+
+_base = func.coalesce(select(NUMBERS.c.base).scalar_subquery(), 0)
+_final = _base + _oldest() * ENTRIES
+"""On PostgreSQL, the number below which the log changes no more: later entries have this number or a higher one."""
+
 _INSERT = insert(CHANGES)
+_INSERT_NUMBERED = insert(CHANGES).values(
+    sequence=_base + _transaction() * ENTRIES + bindparam("position", type_=BigInteger)
+)
+_LAST = select(
+    func.coalesce(
+        select(func.max(CHANGES.c.sequence)).scalar_subquery(),
+        select(cursors.CURSORS.c.sequence).where(cursors.CURSORS.c.consumer == cursors.PRUNED).scalar_subquery(),
+        0,
+    )
+)
+_LAST_FINAL = select(_final - 1)
+_AFTER = (
+    select(CHANGES)
+    .where(CHANGES.c.sequence > bindparam("cursor"))
+    .order_by(CHANGES.c.sequence)
+    .limit(bindparam("most", type_=Integer))
+)
+_AFTER_FINAL = _AFTER.where(CHANGES.c.sequence < _final)
+HELD_BACK = select(select(CHANGES.c.sequence).where(CHANGES.c.sequence >= _final).exists())
+"""On PostgreSQL: whether there are entries that `after` does not tell yet."""
 
 
 def append(connection: Connection, changes: list[dict[str, Any]]) -> None:
-    """Write the entries of one transaction; the last statement before its commit."""
-    if changes:
+    """Write the entries of one transaction; called once, the last statement before its commit.
+
+    SQLite has one writer, so its numbers grow as transactions commit. On PostgreSQL they commit in another order than
+    they take numbers in, so a number is made of the transaction's own, and readers stay below the oldest that runs.
+    """
+    if not changes:
+        return
+    if connection.dialect.name == "sqlite":
         connection.execute(_INSERT, changes)
+    else:
+        connection.execute(_INSERT_NUMBERED, [{**change, "position": n} for n, change in enumerate(changes)])
 
 
 def last(connection: Connection) -> int:
-    """The newest number."""
-    return int(connection.execute(select(func.coalesce(func.max(CHANGES.c.sequence), 0))).scalar_one())
+    """A reader that begins here misses nothing of what this transaction does not see."""
+    return int(connection.execute(_LAST if connection.dialect.name == "sqlite" else _LAST_FINAL).scalar_one())
 
 
 def after(connection: Connection, sequence: int, limit: int = 1000) -> list[Change]:
-    """The next entries after `sequence`, oldest first."""
-    statement = select(CHANGES).where(CHANGES.c.sequence > sequence).order_by(CHANGES.c.sequence).limit(limit)
-    return [Change(**row) for row in connection.execute(statement).mappings()]
+    """The next entries after `sequence`, oldest first: none that could still get a predecessor."""
+    statement = _AFTER if connection.dialect.name == "sqlite" else _AFTER_FINAL
+    found = connection.execute(statement, {"cursor": sequence, "most": limit})
+    return [Change(**row) for row in found.mappings()]
+
+
+def behind(connection: Connection, sequence: int) -> int:
+    """How many entries a reader at `sequence` has yet to read."""
+    statement = select(func.count()).select_from(CHANGES).where(CHANGES.c.sequence > sequence)
+    return int(connection.execute(statement).scalar_one())
+
+
+def continue_numbers(connection: Connection) -> None:
+    """Let numbers go on where they were, should the server count its transactions anew: after a dump was restored."""
+    if connection.dialect.name == "sqlite":
+        return
+    known = func.coalesce(func.max(CHANGES.c.sequence), 0)
+    cursor = func.coalesce(select(func.max(cursors.CURSORS.c.sequence)).scalar_subquery(), 0)
+    highest, next_one = connection.execute(select(func.greatest(known, cursor), _base + _transaction() * ENTRIES)).one()
+    if highest < next_one:
+        return
+    base = connection.execute(select(_base)).scalar_one() + highest - next_one + ENTRIES
+    connection.execute(delete(NUMBERS))
+    connection.execute(insert(NUMBERS), {"id": 1, "base": base})
 
 
 def prune(connection: Connection, before: str, consumers: Iterable[str] = ()) -> int:

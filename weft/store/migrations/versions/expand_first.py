@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "e0d190547"
+revision = "e8de7540d"
 down_revision = None
 branch_labels = ("expand",)
 depends_on = None
@@ -56,6 +56,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("agent_type", "host", name=op.f("uq_agents_agent_type_host")),
     )
     op.create_table(
+        "change_numbers",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("base", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_change_numbers")),
+    )
+    op.create_table(
         "changes",
         sa.Column("sequence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("kind", sa.String(length=64), nullable=False),
@@ -84,6 +90,37 @@ def upgrade() -> None:
         sa.Column("service_type", sa.String(length=36), nullable=False),
         sa.Column("enabled", sa.Boolean(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_flavors")),
+    )
+    op.create_table(
+        "metering_labels",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=255), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("description", sa.String(length=1024), nullable=False),
+        sa.Column("shared", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_metering_labels")),
+    )
+    op.create_index(op.f("ix_metering_labels_project_id"), "metering_labels", ["project_id"], unique=False)
+    op.create_table(
+        "network_segment_ranges",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=255), nullable=True),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("default", sa.Boolean(), nullable=False),
+        sa.Column("shared", sa.Boolean(), nullable=False),
+        sa.Column("network_type", sa.String(length=32), nullable=False),
+        sa.Column("physical_network", sa.String(length=64), nullable=False),
+        sa.Column("minimum", sa.BigInteger(), nullable=False),
+        sa.Column("maximum", sa.BigInteger(), nullable=False),
+        sa.Column("description", sa.String(length=1024), server_default="", nullable=False),
+        sa.Column("tags", sa.JSON(), server_default="[]", nullable=False),
+        sa.Column("revision_number", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("created_at", sa.String(length=20), nullable=False),
+        sa.Column("updated_at", sa.String(length=20), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_network_segment_ranges")),
+    )
+    op.create_index(
+        op.f("ix_network_segment_ranges_project_id"), "network_segment_ranges", ["project_id"], unique=False
     )
     op.create_table(
         "processes",
@@ -257,6 +294,28 @@ def upgrade() -> None:
         ["service_profile_id"],
         unique=False,
     )
+    op.create_table(
+        "metering_label_rules",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=255), nullable=False),
+        sa.Column("metering_label_id", sa.String(length=36), nullable=False),
+        sa.Column("direction", sa.String(length=7), nullable=False),
+        sa.Column("excluded", sa.Boolean(), nullable=False),
+        sa.Column("remote_ip_prefix", sa.String(length=64), nullable=True),
+        sa.Column("source_ip_prefix", sa.String(length=64), nullable=True),
+        sa.Column("destination_ip_prefix", sa.String(length=64), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["metering_label_id"],
+            ["metering_labels.id"],
+            name=op.f("fk_metering_label_rules_metering_label_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_metering_label_rules")),
+    )
+    op.create_index(
+        op.f("ix_metering_label_rules_metering_label_id"), "metering_label_rules", ["metering_label_id"], unique=False
+    )
+    op.create_index(op.f("ix_metering_label_rules_project_id"), "metering_label_rules", ["project_id"], unique=False)
     op.create_table(
         "networks",
         sa.Column("id", sa.String(length=36), nullable=False),
