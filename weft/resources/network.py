@@ -178,7 +178,8 @@ class NetworkStrategy(Strategy):
         security_group.ensure_default(tx, values["project_id"])
         asked = {name: values.pop(name, None) for name in segment.PROVIDER}
         if any(value is not None for value in asked.values()):
-            found = segment.reserve_provider(tx, *(asked[name] for name in segment.PROVIDER), project=values["project_id"])
+            kind, physical, number = (asked[name] for name in segment.PROVIDER)
+            found = segment.reserve_provider(tx, kind, physical, number, values["project_id"])
         else:
             types = tx.config.ml2.project_network_types
             if values["router:external"] and tx.config.ml2.external_network_type:
