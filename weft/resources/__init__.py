@@ -12,6 +12,7 @@ from weft.resources.default_security_group_rule import DEFAULT_SECURITY_GROUP_RU
 from weft.resources.flavor import FLAVOR, FLAVOR_SERVICE_PROFILE, NEXT_PROVIDER
 from weft.resources.floatingip import FLOATINGIP
 from weft.resources.floatingip_pool import FLOATINGIP_POOL
+from weft.resources.log import LOG, LOGGABLE_RESOURCE
 from weft.resources.metering import METERING_LABEL, METERING_LABEL_RULE
 from weft.resources.network import NETWORK
 from weft.resources.network_ip_availability import NETWORK_IP_AVAILABILITY
@@ -63,6 +64,8 @@ RESOURCES: tuple[Resource, ...] = (
     NETWORK_SEGMENT_RANGE,
     METERING_LABEL,
     METERING_LABEL_RULE,
+    LOG,
+    LOGGABLE_RESOURCE,
     POLICY,
     *RULES,
     RULE_TYPE,

@@ -1,0 +1,133 @@
+"""Logs by the API, where the dataplane does not say what it can."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import Answer, Api
+from weft.registry.resource import Row
+
+NOBODY = "6f3d1c3e-0000-4000-8000-000000000000"
+LOGS = "log/logs"
+
+
+@pytest.fixture
+def options() -> dict[str, dict[str, Any]]:
+    return {"api": {"backend": "elsewhere"}}
+
+
+def ask(api: Api, **more: Any) -> Answer:
+    return api.admin.post(LOGS, {"log": {"resource_type": "security_group", **more}})
+
+
+def made(api: Api, **more: Any) -> Row:
+    status, body = ask(api, **more)
+    assert status == 201, body
+    return dict(body["log"])
+
+
+@pytest.fixture
+def port(api: Api) -> Row:
+    return api.make("ports", network_id=api.make("networks")["id"])
+
+
+def test_a_log(api: Api) -> None:
+    found = made(api, name="a")
+    assert found == {
+        "id": found["id"],
+        "project_id": "admin",
+        "tenant_id": "admin",
+        "name": "a",
+        "resource_type": "security_group",
+        "resource_id": None,
+        "target_id": None,
+        "event": "ALL",
+        "enabled": True,
+        "description": "",
+        "revision_number": 0,
+        "created_at": found["created_at"],
+        "updated_at": found["updated_at"],
+    }
+    assert api.admin.show(LOGS, found["id"]) == found
+    assert api.admin.list("logs") == api.admin.list(LOGS, "name=a") == [found]
+    path = f"{LOGS}/{found['id']}"
+    status, body = api.admin.put(path, {"log": {"name": "b", "description": "d", "enabled": False}})
+    assert (status, body["log"]["name"], body["log"]["enabled"], body["log"]["revision_number"]) == (200, "b", False, 1)
+    assert api.admin.delete(path)[0] == 204
+    assert api.fault(api.admin.get(path)) == (404, "LogResourceNotFound")
+
+
+@pytest.mark.parametrize("name", ["event", "resource_type", "resource_id", "target_id"])
+def test_what_is_logged_stays(api: Api, name: str) -> None:
+    found = made(api)
+    assert api.admin.put(f"{LOGS}/{found['id']}", {"log": {name: found[name]}})[0] == 400
+
+
+def test_what_can_be_logged(api: Api) -> None:
+    assert api.admin.list("log/loggable-resources") == [{"type": "security_group"}]
+    assert api.admin.list("log/loggable_resources") == [{"type": "security_group"}]
+    assert api.fault(ask(api, resource_type="foo")) == (400, "InvalidLogResourceType")
+    assert ask(api, event="SOME")[0] == 400
+    assert made(api, event="DROP")["event"] == "DROP"
+
+
+def test_a_log_is_about_things_that_are_there(api: Api) -> None:
+    assert api.fault(ask(api, resource_id=NOBODY)) == (404, "ResourceNotFound")
+    assert api.fault(ask(api, target_id=NOBODY)) == (404, "TargetResourceNotFound")
+
+
+def test_the_port_is_in_the_group(api: Api, port: Row) -> None:
+    (group,) = port["security_groups"]
+    found = made(api, resource_id=group, target_id=port["id"])
+    assert (found["resource_id"], found["target_id"]) == (group, port["id"])
+    other = api.make("security-groups", name="other")
+    assert api.fault(ask(api, resource_id=other["id"], target_id=port["id"])) == (400, "InvalidResourceConstraint")
+
+
+def test_logs_go_with_what_they_are_about(api: Api, port: Row) -> None:
+    group = api.make("security-groups", name="g")
+    made(api, resource_id=group["id"])
+    made(api, target_id=port["id"])
+    kept = made(api)
+    assert api.delete(f"security-groups/{group['id']}")[0] == 204
+    assert api.delete(f"ports/{port['id']}")[0] == 204
+    assert api.admin.list(LOGS) == [kept]
+
+
+def test_members_have_no_logs(api: Api) -> None:
+    found = made(api)
+    assert api.list(LOGS) == []
+    assert api.get(f"{LOGS}/{found['id']}")[0] == 404
+    assert api.fault(api.post(LOGS, {"log": {"resource_type": "security_group"}})) == (403, "PolicyNotAuthorized")
+    mine = api.as_("p1", "manager,member,reader").make(LOGS, resource_type="security_group")
+    assert mine["project_id"] == "p1"
+
+
+def test_statements(api: Api) -> None:
+    def count() -> int:
+        with api.statements() as seen:
+            api.admin.list(LOGS)
+        return len(seen)
+
+    before = count()
+    for _ in range(10):
+        made(api)
+    assert count() == before
+
+
+def test_extensions(api: Api) -> None:
+    assert "logging" in {row["alias"] for row in api.list("extensions")}
+
+
+class TestLinux:
+    """The Linux dataplane writes nothing down."""
+
+    @pytest.fixture
+    def options(self) -> dict[str, dict[str, Any]]:
+        return {"api": {"backend": "linux"}}
+
+    def test_logs_are_not_offered(self, api: Api) -> None:
+        assert "logging" not in {row["alias"] for row in api.list("extensions")}
+        assert api.admin.get(LOGS)[0] == 404
