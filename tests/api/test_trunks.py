@@ -11,6 +11,8 @@ from tests.api.test_port_bindings import bind_host
 from weft.backends.interface import Report, Status
 from weft.logical.model import Key
 from weft.reconcile import status
+from weft.reconcile.load import HostLoader
+from weft.store import changes
 
 UNKNOWN = "6f3d1c3e-0000-4000-8000-000000000000"
 
@@ -483,6 +485,45 @@ def test_many_sub_ports_are_checked_by_few_statements(api: Api, parent: str) -> 
         assert add(api, made, *(vlan(row["id"], 10 + i) for i, row in enumerate(rows)))[0] == 200
     reads = [one for one in seen if one.startswith("SELECT")]
     assert len(reads) <= 15, "\n".join(reads)
+
+
+# What a host makes of it
+
+
+def follow(api: Api, loader: HostLoader, sequence: int) -> tuple[set[Key], int]:
+    def work(tx: Any) -> tuple[set[Key], int]:
+        return loader.refresh(tx, changes.after(tx.connection, sequence)), changes.last(tx.connection)
+
+    return api.inside(work)  # type: ignore[no-any-return]
+
+
+def test_hosts_know_the_parent_and_the_tag(api: Api, service: Api, parent: str) -> None:
+    one, two = ports(api, 2)
+    bind(service, parent, "h1")
+    loader = HostLoader("h1")
+    api.inside(loader.load)
+    sequence = api.inside(lambda tx: changes.last(tx.connection))
+    made = make(api, parent, vlan(one, 10))["id"]
+    said, sequence = follow(api, loader, sequence)
+    assert said >= {Key("port", one)}
+    view = loader.view.ports
+    assert (view[one].parent, view[one].tag, view[one].enabled) == (parent, 10, True)
+    assert (view[parent].parent, view[parent].tag) == ("", 0)
+    add(api, made, vlan(two, 20))
+    said, sequence = follow(api, loader, sequence)
+    assert Key("port", two) in said
+    assert view[two].tag == 20
+    api.put(f"trunks/{made}", {"trunk": {"admin_state_up": False}})
+    said, sequence = follow(api, loader, sequence)
+    assert said == {Key("port", one), Key("port", two)}
+    assert (view[one].enabled, view[parent].enabled) == (False, True)
+    fresh = HostLoader("h1")
+    api.inside(fresh.load)
+    assert fresh.view.ports == view
+    api.put(f"trunks/{made}", {"trunk": {"admin_state_up": True}})
+    remove(api, made, one)
+    follow(api, loader, sequence)
+    assert (one in view, view[two].tag) == (False, 20)
 
 
 class TestWhereTheDataplaneCannot:

@@ -137,7 +137,8 @@ class LogicalPort:
 
     `host` is where it is bound ('' when nowhere); `groups` are security group ids, empty with port_security meaning
     that nothing but what is always allowed (DHCP, ND) passes; port_security False means neither filter nor anti-spoofing.
-    `hostname` and `fqdn` are what DNS answers for its addresses.
+    `hostname` and `fqdn` are what DNS answers for its addresses. A trunk's sub-port has the id of its `parent`, on whose
+    device its frames carry the VLAN `tag` (ovn-nb(5): parent_name, tag); ones that do not, '' and 0.
     """
 
     id: str
@@ -156,6 +157,8 @@ class LogicalPort:
     dhcp_options: tuple[DhcpOption, ...] = ()
     dns: tuple[tuple[str, str, str], ...] = ()  # (ip, hostname, fqdn) per address
     qos: Qos | None = None
+    parent: str = ""
+    tag: int = 0
 
     @property
     def key(self) -> Key:

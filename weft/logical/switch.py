@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any
 
@@ -64,7 +65,19 @@ def addresses(port: Row, subnets: Mapping[str, Row]) -> tuple[Address, ...]:
     return tuple(sorted(found, key=lambda one: (one.version, one.subnet_id, one.ip)))
 
 
-def port(row: Row, subnets: Mapping[str, Row]) -> LogicalPort:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a port is in a trunk: a sub-port of the port `parent`, under a VLAN `tag`, of a trunk that is `enabled`."""
+
+    parent: str = ""
+    tag: int = 0
+    enabled: bool = True
+
+
+NO_PART = Part()
+
+
+def port(row: Row, subnets: Mapping[str, Row], part: Part = NO_PART) -> LogicalPort:
     """A workload's port."""
     return LogicalPort(
         id=row["id"],
@@ -76,7 +89,7 @@ def port(row: Row, subnets: Mapping[str, Row]) -> LogicalPort:
         device_id=row["device_id"],
         device_owner=row["device_owner"],
         host=row["binding:host_id"],
-        enabled=row["admin_state_up"],
+        enabled=row["admin_state_up"] and part.enabled,
         port_security=row["port_security_enabled"],
         pairs=tuple(AddressPair(one["mac_address"], one["ip_address"]) for one in row["allowed_address_pairs"]),
         groups=tuple(sorted(row["security_groups"])),
@@ -84,4 +97,6 @@ def port(row: Row, subnets: Mapping[str, Row]) -> LogicalPort:
             DhcpOption(one["opt_name"], one["opt_value"], one["ip_version"]) for one in row["extra_dhcp_opts"]
         ),
         dns=tuple((one["ip_address"], one["hostname"], one["fqdn"]) for one in row["dns_assignment"]),
+        parent=part.parent,
+        tag=part.tag,
     )

@@ -12,6 +12,7 @@ from weft.ipam.allocate import ROUTER_OWNERS
 from weft.logical import acl, qos, router, switch
 from weft.logical.model import HostView, Key, LogicalRouter
 from weft.registry.resource import Row
+from weft.resources import trunk
 from weft.resources.address_group import ADDRESS_GROUP
 from weft.resources.floatingip import FLOATINGIP, FLOATINGIPS
 from weft.resources.network import NETWORK, NETWORKS
@@ -86,6 +87,8 @@ class HostLoader:
         self._reread_networks(tx, networks & set(self._networks))
         following = self._forget_policies(dirty.get("policy", set()))
         port_ids = dirty.get("port", set())
+        if "trunk" in dirty:
+            port_ids |= trunk.sub_ports(tx, dirty["trunk"])
         rows = self._rows(tx, PORT, PORTS.c.id, port_ids)
         routers = set(dirty.get("router", ())) | self._routers_touched(tx, dirty, rows, networks)
         self._set_routers(tx, routers | (following & set(self.view.routers)))
@@ -225,10 +228,17 @@ class HostLoader:
         for row in here:
             self._policy_of[row["id"]] = frozenset({policy} if (policy := qos.effective(row)) else ())
         self._need_policies(tx)
+        parts = self._parts(tx, [row["id"] for row in here])
         for row in here:
-            self.view.ports[row["id"]] = replace(
-                switch.port(row, self._subnets), qos=qos.of_port(row, self._policies)
-            )
+            found = switch.port(row, self._subnets, parts.get(row["id"], switch.NO_PART))
+            self.view.ports[row["id"]] = replace(found, qos=qos.of_port(row, self._policies))
+
+    def _parts(self, tx: Transaction, ids: Sequence[str]) -> dict[str, switch.Part]:
+        """Which of the ports are sub-ports of trunks."""
+        found: dict[str, switch.Part] = {}
+        for start in range(0, len(ids), CHUNK):
+            found |= {id: switch.Part(*one) for id, one in trunk.parts(tx, ids[start : start + CHUNK]).items()}
+        return found
 
     def _drop_ports(self, ids: Iterable[str]) -> None:
         for id in ids:

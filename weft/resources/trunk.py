@@ -350,6 +350,20 @@ def details(parts: Sequence[Row]) -> Row:
     return {"trunk_id": parts[0]["trunk_id"], "sub_ports": sorted(subs, key=_by_tag)}
 
 
+def parts(tx: Transaction, ports: Sequence[str]) -> dict[str, tuple[str, int, bool]]:
+    """Sub-port -> (parent port, tag, whether the trunk is enabled), of those of the ports that are one."""
+    mine, above = SUB_PORTS.c, TRUNKS.c
+    columns = (mine.port_id, above.port_id.label("parent"), mine.segmentation_id.label("tag"), above.admin_state_up)
+    joined = select(*columns).join(TRUNKS, above.id == mine.trunk_id).where(mine.port_id.in_(ports))
+    return {row.port_id: (row.parent, row.tag, row.admin_state_up) for row in tx.all(joined)}
+
+
+def sub_ports(tx: Transaction, trunks: Iterable[str]) -> set[str]:
+    """The sub-ports of some trunks."""
+    statement = select(SUB_PORTS.c.port_id).where(SUB_PORTS.c.trunk_id.in_(sorted(trunks)))
+    return {row[0] for row in tx.all(statement)}
+
+
 def follow(tx: Transaction, parent: Row) -> None:
     """The parent port is on another host, or on none: its sub-ports go with it."""
     details = parent["trunk_details"]
