@@ -9,38 +9,10 @@ from typing import Literal
 
 from weft.backends.linux.ruleset import Name
 from weft.logical.model import Acl
+from weft.registry.types_rule import PROTOCOLS
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-PROTOCOLS = {
-    "ah": 51,
-    "dccp": 33,
-    "egp": 8,
-    "esp": 50,
-    "gre": 47,
-    "hopopt": 0,
-    "icmp": 1,
-    "icmpv6": 58,
-    "igmp": 2,
-    "ip": 0,
-    "ipip": 4,
-    "ipv6-encap": 41,
-    "ipv6-frag": 44,
-    "ipv6-icmp": 58,
-    "ipv6-nonxt": 59,
-    "ipv6-opts": 60,
-    "ipv6-route": 43,
-    "ospf": 89,
-    "pgm": 113,
-    "rsvp": 46,
-    "sctp": 132,
-    "tcp": 6,
-    "udp": 17,
-    "udplite": 136,
-    "vrrp": 112,
-}
-"""The names that the API knows (IANA protocol numbers). 0 means any: no packet carries it as its protocol."""
 
 _WITH_PORTS = frozenset({6, 17, 33, 132, 136})
 _EXTENSION_HEADERS = {43: "rt", 44: "frag", 60: "dst"}  # of IPv6: never the protocol of a packet, so matched as headers
