@@ -20,6 +20,9 @@ bind_port = {port}
 host = on-paper
 # The suites try names of ports only where their domain is not the default.
 dns_domain = conformance.example.
+[ml2]
+# A case expects ids of at most 2000 where no range of the API says otherwise.
+vni_ranges = 1:2000
 [quotas]
 # A class of cases makes more in one project than a project may have by default.
 quota_router = 100
