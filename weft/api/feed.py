@@ -80,7 +80,7 @@ class Feed:
                 fault.headers = {"Retry-After": "5"}
                 raise fault
             if self._bell is None:
-                self._bell = Doorbell(self._state_path, "watch")
+                self._bell = Doorbell(self._state_path, "watch", self._store)
                 self._position = self._store.read(changes.last)
                 threading.Thread(target=self._run, args=(self._bell,), name="feed", daemon=True).start()
             self._watchers.add(watcher)

@@ -51,7 +51,7 @@ class Consumer:
         self._recipient = recipient
         self._stop = threading.Event()
         self._cursor = 0
-        self._stored = 0
+        self._unstored = 0
         self._renewed = 0.0
 
     @property
@@ -100,7 +100,8 @@ class Consumer:
         if not self._lease.take():
             return False
         if not before:
-            self._cursor = self._stored = self._store.read(lambda connection: cursors.read(connection, self.name)) or 0
+            self._cursor = self._store.read(lambda connection: cursors.read(connection, self.name)) or 0
+            self._unstored = 0
             LOG.info("%s: handed over from number %d of the change log", self.name, self._cursor)
         return True
 
@@ -115,10 +116,11 @@ class Consumer:
         if wanted:
             self._deliver(wanted)
         self._cursor = batch[-1].sequence
+        self._unstored += len(batch)
         # what interests nobody need not be remembered as done with each time
-        if wanted or self._cursor - self._stored >= MOST:
+        if wanted or self._unstored >= MOST:
             self._store.write(lambda connection: cursors.advance(connection, self.name, self._cursor))
-            self._stored = self._cursor
+            self._unstored = 0
         return True
 
     def _gather(self, batch: list[Change], wanted: list[Change]) -> tuple[list[Change], list[Change]]:

@@ -60,7 +60,7 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
     bells = []
     consumers = []
     for recipient in recipients(config, store):
-        bells.append(Doorbell(config.state_path, f"events-{recipient.name}"))
+        bells.append(Doorbell(config.state_path, f"events-{recipient.name}", store))
         lease = Lease(store, f"events {recipient.name}", holder)
         consumers.append(Consumer(store, lease, bells[-1], recipient))
     for consumer in consumers:
