@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
 import falcon
@@ -183,12 +183,15 @@ class Controller:
             _look_at_parent(tx, resource, parent_id)
             listed = resource.strategy.listed(tx, asked.query)
             pieces = rows.page(tx, resource, asked.query, *where) if listed is None else [listed]
+            text = texts.ListText(resource.items)
             page: list[Row] = []
-            found = list(self._texts(tx, resource, asked, pieces, page))
+            for found in pieces:
+                self._add(tx, resource, asked.fields, found, text)
+                page += found if asked.query.limit is not None else ()
             more: dict[str, Any] = {}
             if asked.query.limit is not None:
                 more[f"{resource.items}_links"] = queries.links(asked, self._url(request), page, resource.key)
-            return texts.whole(resource.items, found, more)
+            return text.end(more)
 
         body = self.reading(context, work)
         if body is None:
@@ -196,22 +199,14 @@ class Controller:
         response.data = body
         response.content_type = "application/json"
 
-    def _texts(
-        self,
-        tx: Transaction,
-        resource: Resource,
-        asked: queries.Request,
-        pieces: Iterable[list[Row]],
-        page: list[Row],
-    ) -> Iterator[bytes]:
-        """Each piece of a list as the JSON text of an array; where there are limits, `page` gets what was found."""
+    def _add(
+        self, tx: Transaction, resource: Resource, fields: frozenset[str], found: list[Row], text: texts.ListText
+    ) -> None:
+        """Append to a list what the caller may see of the rows that he may see."""
         rule = f"get_{resource.rule}"
-        for found in pieces:
-            if asked.query.limit is not None:
-                page += found
-            allowed = [row for row in found if self.policy.allows(tx.context, rule, Target(tx, resource, row))]
-            if allowed:
-                yield texts.encode(self._show(tx, resource, allowed, asked.fields))
+        allowed = [row for row in found if self.policy.allows(tx.context, rule, Target(tx, resource, row))]
+        if allowed:
+            text.add(self._show(tx, resource, allowed, fields))
 
     def show(
         self, request: falcon.Request, response: falcon.Response, resource: Resource, id: str, parent_id: str = ""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from weft.registry.resource import Row
 
-encode = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
+encode = _encoder.encode
 
 
 def picked(found: Sequence[Row], names: Sequence[str]) -> list[Row]:
@@ -22,7 +23,22 @@ def picked(found: Sequence[Row], names: Sequence[str]) -> list[Row]:
     return [{name: row[name] for name in stored if name in row} for row in found]
 
 
-def whole(items: str, texts: Iterable[bytes], more: dict[str, Any]) -> bytes:
-    """{items: all elements of the arrays `texts`, **more} as JSON text."""
-    rest = b"," + encode(more)[1:] if more else b"}"
-    return b'{"%s":[%s]%s' % (items.encode(), b",".join(text[1:-1] for text in texts), rest)
+class ListText:
+    """{items: [...]} as JSON text that grows by rows, so that neither they nor copies of it are in memory all at once."""
+
+    def __init__(self, items: str) -> None:
+        self._text = bytearray(b'{"%s":[]' % items.encode())
+        self._empty = True
+
+    def add(self, found: Sequence[Row]) -> None:
+        """Append rows, at least one."""
+        at = len(self._text) - (2 if self._empty else 1)
+        _encoder.encode_into(found, self._text, at)  # its [ where our [ or our last ] was
+        if not self._empty:
+            self._text[at] = ord(",")
+        self._empty = False
+
+    def end(self, more: Mapping[str, Any]) -> bytes:
+        """The whole text, with the members `more` beside the items."""
+        self._text += b"," + encode(more)[1:] if more else b"}"
+        return bytes(self._text)
