@@ -25,4 +25,4 @@ class Heads:
 
 
 # Kept by scripts/schema and scripts/revision, and here so that a start need not load Alembic to compare.
-HEADS = Heads(expand="e8de7540d", contract="c8de7540d")
+HEADS = Heads(expand="e9944281e", contract="c9944281e")

@@ -5,7 +5,7 @@ Made by scripts/schema (make schema).
 
 from __future__ import annotations
 
-revision = "c8de7540d"
+revision = "c9944281e"
 down_revision = None
 branch_labels = ("contract",)
 depends_on = None

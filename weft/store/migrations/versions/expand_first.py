@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "e8de7540d"
+revision = "e9944281e"
 down_revision = None
 branch_labels = ("expand",)
 depends_on = None
@@ -619,6 +619,30 @@ def upgrade() -> None:
     )
     op.create_index("ix_ip_allocations_ip_address", "ip_allocations", ["ip_address"], unique=False)
     op.create_index(op.f("ix_ip_allocations_port_id"), "ip_allocations", ["port_id"], unique=False)
+    op.create_table(
+        "logs",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=255), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("resource_type", sa.String(length=36), nullable=False),
+        sa.Column("resource_id", sa.String(length=36), nullable=True),
+        sa.Column("target_id", sa.String(length=36), nullable=True),
+        sa.Column("event", sa.String(length=8), nullable=False),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("description", sa.String(length=1024), server_default="", nullable=False),
+        sa.Column("tags", sa.JSON(), server_default="[]", nullable=False),
+        sa.Column("revision_number", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("created_at", sa.String(length=20), nullable=False),
+        sa.Column("updated_at", sa.String(length=20), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["resource_id"], ["security_groups.id"], name=op.f("fk_logs_resource_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["target_id"], ["ports.id"], name=op.f("fk_logs_target_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_logs")),
+    )
+    op.create_index(op.f("ix_logs_project_id"), "logs", ["project_id"], unique=False)
+    op.create_index(op.f("ix_logs_resource_id"), "logs", ["resource_id"], unique=False)
+    op.create_index(op.f("ix_logs_target_id"), "logs", ["target_id"], unique=False)
     op.create_table(
         "routers",
         sa.Column("id", sa.String(length=36), nullable=False),
