@@ -21,7 +21,9 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     bindparam,
+    case,
     delete,
+    exists,
     insert,
     or_,
     select,
@@ -329,7 +331,9 @@ def refresh(tx: Transaction, ports: Iterable[str]) -> None:
 
 
 def parts_of_parent() -> ColumnElement[Any]:
-    """SQL: the trunk that a port is the parent of, as rows of its sub-ports; one without any for a trunk that has none."""
+    """SQL: the trunk that a port is the parent of, as rows of its sub-ports; one without any for a trunk that has none.
+
+    NULL for other ports, which are many: a look into one index each."""
     sub = PORTS.alias()
     names = ("segmentation_type", "segmentation_id", "port_id")
     one = json_object(
@@ -341,7 +345,7 @@ def parts_of_parent() -> ColumnElement[Any]:
         sub, sub.c.id == SUB_PORTS.c.port_id
     )
     mine = select(json_array(one)).select_from(joined).where(TRUNKS.c.port_id == PORTS.c.id)
-    return mine.correlate(PORTS).scalar_subquery()
+    return case((exists().where(TRUNKS.c.port_id == PORTS.c.id), mine.correlate(PORTS).scalar_subquery()))
 
 
 def details(parts: Sequence[Row]) -> Row:
