@@ -22,7 +22,7 @@ from weft.logical.model import Segment
 from weft.reconcile.doorbell import Bell
 from weft.registry.resource import Resource, Row
 from weft.resources import RESOURCES, agent
-from weft.store import changes, processes, versions
+from weft.store import changes, leader, processes, versions  # noqa: F401 - leader: its table
 from weft.store.engine import Store
 from weft.store.migrations import HEADS
 from weft.store.transaction import Environment, Transaction

@@ -270,6 +270,54 @@ def downgrade() -> None:
     _fail("migrate downgrade", migrate.Refused(migrate.NO_WAY_BACK))
 
 
+@main.group()
+def policy() -> None:
+    """Who may do what."""
+
+
+@policy.command()
+@click.argument("rule")
+@click.option("--role", "roles", metavar="NAME", multiple=True, help="A role of the caller; may be given several times.")
+@click.option("--project", metavar="ID", default="", help="The caller's project.")
+@click.option("--user", metavar="ID", default="", help="The caller.")
+@click.option("--system", is_flag=True, help="The caller's token is one for the system, not for a project.")
+@click.option("--object", "about", metavar="COLLECTION/ID", default="", help="What the rule is asked about.")
+@click.option(
+    "--attribute", "attributes", metavar="NAME=VALUE", multiple=True, help="An attribute of it, instead or besides."
+)
+@CONFIG
+@FOLDER
+@JSON
+def explain(
+    rule: str,
+    roles: tuple[str, ...],
+    project: str,
+    user: str,
+    system: bool,
+    about: str,
+    attributes: tuple[str, ...],
+    config: tuple[str, ...],
+    state_dir: str,
+    as_json: bool,
+) -> None:
+    """Say whether RULE allows a caller something, and each step of the decision.
+
+    Exit codes: 0 allowed, 1 denied, 2 wrong arguments.
+    """
+    from weft import explain as explaining
+
+    if wrong := [one for one in attributes if "=" not in one]:
+        raise click.BadParameter(f"{wrong[0]} is not NAME=VALUE", param_hint="--attribute")
+    said = dict(one.split("=", 1) for one in attributes)
+    question = explaining.Question(rule, roles, project, user, about, said, system)
+    try:
+        answer = explaining.answer(_read("policy explain", config, state_dir), question)
+    except explaining.ExplainError as error:
+        _fail("policy explain", error, 2)
+    click.echo(json.dumps(answer.facts()) if as_json else "\n".join(answer.lines()))
+    sys.exit(0 if answer.allowed else 1)
+
+
 def _read(command: str, config: tuple[str, ...], state_dir: str) -> Config:
     from weft import config as configuration
     from weft import up as installation

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -341,6 +343,37 @@ def test_kill_9_loses_nothing(api: Api, nova: NovaServer, network: str, tmp_path
             if process.poll() is None:
                 process.kill()
                 process.wait()
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("options", [{}])
+def test_weft_up_starts_it(api: Api, nova: NovaServer, tmp_path: Path) -> None:
+    """From nothing: the process is there, on a database that it finds in order."""
+    file = tmp_path / "weft.conf"
+    file.write_text(f"[nova]\nauth_url = {nova.auth_url}\nusername = nova\npassword = secret\n")
+    state = tmp_path / "installation"
+    words = ["up", "--no-dataplane", "--json", "--port", "0", "--identity-port", "0", "--state-dir", str(state)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "weft", *words, "--config", str(file)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(config.__file__).parents[1],
+    )
+    try:
+        assert process.stdout
+        ready = json.loads(process.stdout.readline())
+        assert set(ready["processes"]) == {"identity", "api", "events"}
+        for _ in range(200):
+            with sqlite3.connect(state / "weft.db") as database:
+                held = database.execute("SELECT name FROM leases").fetchall()
+            database.close()
+            if held:
+                break
+            threading.Event().wait(0.05)
+        assert held == [("events nova",)]
+    finally:
+        process.terminate()
+        assert process.wait(15) == 0
 
 
 def change(operation: str, was: str | None, status: str) -> Change:

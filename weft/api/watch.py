@@ -26,7 +26,7 @@ KEEP_ALIVE = 15.0
 """Seconds of silence after which a client is told that nothing happened."""
 LONGEST = 900.0
 """Seconds after which a stream ends: the token may have expired or been revoked; the client comes back with it."""
-MEMO = 2000
+MEMO = 500
 """Events kept that others with the same caller may be sent too."""
 CHUNK = 65536
 """Octets after which what is ready is sent."""
@@ -158,14 +158,12 @@ class Watch:
         return self._controller.store.read(lambda connection: changes.after(connection, after, BATCH))
 
     def _remembered(self, context: Context, change: Change) -> bytes:
-        """The event, made once for all callers who are alike."""
+        """The event, made once for all callers who are alike. One at a time: so watchers leave the database to others."""
         key = change.sequence, replace(context, request_id="", global_request_id="")
         with self._lock:
             found = self._memo.get(key)
-        if found is None:
-            found = self._render(context, change)
-            with self._lock:
-                self._memo[key] = found
+            if found is None:
+                found = self._memo[key] = self._render(context, change)
                 if len(self._memo) > MEMO:
                     self._memo.popitem(last=False)
         return found

@@ -5,6 +5,7 @@ Imported only where somebody listens: oslo.messaging is an extra (weft[notificat
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -62,6 +63,7 @@ def make_notifier(config: Config) -> Any:
             conf.register_opts(options, group=group)
     conf([], project="weft", default_config_files=list(config.files), default_config_dirs=[])
     conf.set_override("driver", list(config.notifications.driver), group=SECTION)
+    logging.getLogger("oslo.messaging.notification").setLevel(logging.INFO)  # what the driver `log` writes
     url = config.notifications.transport_url or None
     transport = oslo_messaging.get_notification_transport(conf, url=url)
     return oslo_messaging.Notifier(

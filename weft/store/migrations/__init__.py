@@ -25,4 +25,4 @@ class Heads:
 
 
 # Kept by scripts/schema and scripts/revision, and here so that a start need not load Alembic to compare.
-HEADS = Heads(expand="e9944281e", contract="c9944281e")
+HEADS = Heads(expand="e150cc40d", contract="c150cc40d")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "e9944281e"
+revision = "e150cc40d"
 down_revision = None
 branch_labels = ("expand",)
 depends_on = None
@@ -90,6 +90,14 @@ def upgrade() -> None:
         sa.Column("service_type", sa.String(length=36), nullable=False),
         sa.Column("enabled", sa.Boolean(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_flavors")),
+    )
+    op.create_table(
+        "leases",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("holder", sa.String(length=255), nullable=False),
+        sa.Column("term", sa.Integer(), nullable=False),
+        sa.Column("until", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_leases")),
     )
     op.create_table(
         "metering_labels",
