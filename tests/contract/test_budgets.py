@@ -14,7 +14,7 @@ import weft
 from tests.api.conftest import Api, api, options  # noqa: F401 - fixtures
 
 HOUSE = str(Path(weft.__file__).parent)
-MOST_FILES, MOST_FUNCTIONS, MOST_STATEMENTS = 28, 120, 15
+MOST_FILES, MOST_FUNCTIONS, MOST_STATEMENTS = 34, 140, 15
 """Upstream, measured the same way: 107 files, 551 functions, 164 statements in 12 transactions."""
 
 
