@@ -114,8 +114,9 @@ def to_integer(value: Any) -> int:
 
 
 def filter_integer(text: str) -> int:
-    """An integer to compare with; one that no column holds is as good as the next one that none holds."""
-    return max(-LARGEST_INTEGER - 2, min(to_integer(text), LARGEST_INTEGER + 1))
+    """An integer to compare with; in the place of one too large for a column stands the least of all, which nothing has."""
+    value = to_integer(text)
+    return value if -LARGEST_INTEGER <= value <= LARGEST_INTEGER else -LARGEST_INTEGER - 1
 
 
 def integer_between(smallest: int | None, largest: int) -> Type:

@@ -28,8 +28,8 @@ LOG = logging.getLogger(__name__)
 
 SERIALIZATION_FAILURE, DEADLOCK, READ_ONLY = "40001", "40P01", "25006"
 """SQLSTATE of PostgreSQL."""
-COLLISIONS = 3
-"""How often a violated constraint is taken for a race."""
+COLLISIONS = 8
+"""How often a violated constraint is taken for a race. Each time somebody else won, e.g. one of the last addresses."""
 PATIENCE = 10.0
 """Seconds that a transaction waits for the one that writes: of this process, and then of others."""
 RETRY_AFTER = "5"
