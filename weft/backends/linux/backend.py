@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from weft.backends.interface import Binding, HostFacts, Report, Status, Unbound
-from weft.backends.linux import bind, firewall, flows, links, names, netns, switches
+from weft.backends.linux import bind, firewall, flows, judge, links, names, netns, qos, switches, trunks
 from weft.backends.linux.capabilities import CAPABILITIES
 from weft.backends.linux.host import Host, Open
-from weft.backends.linux.links import Change, Create, Delete, Link, Modify
+from weft.backends.linux.links import Delete, Link
 from weft.backends.linux.monitor import Monitor
 from weft.backends.linux.nft import NftError
 from weft.backends.linux.parts import Responder, Routers
@@ -37,6 +37,9 @@ class _Pass:
     actual: dict[str, Link] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)  # by name of link
     unfiltered: str = ""  # why the firewall could not be loaded
+    parents: set[str] = field(default_factory=set)  # ports whose trunks this pass looks at
+    unsplit: dict[str, str] = field(default_factory=dict)  # by device, why a trunk's tags do not come and go
+    unshaped: dict[str, str] = field(default_factory=dict)  # by tap, why its bandwidth is not limited
 
     @property
     def full(self) -> bool:
@@ -48,6 +51,7 @@ class LinuxBackend:
 
     name = "linux"
     capabilities = CAPABILITIES
+    qos = qos.RULES
 
     def __init__(self, config: Config, routers: Routers | None = None, responder: Responder | None = None) -> None:
         self._config = config.linux
@@ -132,13 +136,15 @@ class LinuxBackend:
     def _converge(self, this: _Pass, kernel: Open) -> None:
         tables = kernel.tables
         self._choose(this)
-        this.actual = kernel.links.dump() if this.full else kernel.links.get(_names(this))
+        this.actual = kernel.links.dump() if this.full else kernel.links.get(_names(this, self._owners))
         self._switch(this, kernel)
         judged = self._filter(this, tables)
         if self._routers:
             _merge(this.report, self._routers.set(this.desired, this.scope))
         if tables.loaded:
+            self._split(this, kernel)
             self._attach(this, kernel)
+            self._shape(this, kernel)
         if self._responder:
             _merge(this.report, self._responder.update(this.desired, this.scope))
         if judged is not None:
@@ -158,6 +164,8 @@ class LinuxBackend:
         else:
             chosen = {key.id for key in scope if key.kind == "switch" and key.id in view.switches}
             asked = {key.id for key in scope if key.kind == "port"}
+            this.parents = trunks.parents(asked, self._ports, view.ports)
+            asked |= this.parents | {id for id, port in view.ports.items() if port.parent in this.parents}
             this.ports = {id: view.ports[id] for id in asked if id in view.ports}
             if chosen:
                 this.ports |= {id: port for id, port in view.ports.items() if port.switch in chosen}
@@ -178,9 +186,19 @@ class LinuxBackend:
                     wanted.append(link)
         self._apply(this, kernel, wanted)
         for id, switch in this.switches.items():
-            reasons = [switch.problem, *(_reason(link, this.failed) for link in switch.links)]
+            reasons = [switch.problem, *(judge.network_link(link, this.failed) for link in switch.links)]
             if any(reasons):
                 this.report.failed[Key("switch", id)] = "; ".join(reason for reason in reasons if reason)
+
+    def _split(self, this: _Pass, kernel: Open) -> None:
+        """Devices of trunks' sub-ports: these are ours to make, and lead to their parents'."""
+        parts = trunks.parts(this.ports.values(), this.desired)
+        devices = {names.tap(id) for id in this.parents}
+        devices |= {names.sub(key.id) for key in this.scope or () if key.kind == "port"} & this.actual.keys()
+        if this.full or parts or devices:
+            outcome = kernel.trunks.set(parts, devices, this.actual, kernel.links, this.full)
+            this.unsplit = outcome.failed
+            this.report.drift += outcome.drift
 
     def _attach(self, this: _Pass, kernel: Open) -> None:
         """Workloads' devices onto their bridges."""
@@ -192,12 +210,37 @@ class LinuxBackend:
         ]
         self._apply(this, kernel, wanted)
 
+    def _shape(self, this: _Pass, kernel: Open) -> None:
+        """The bandwidth of workloads, and the devices that their packets are sent round by."""
+        nothing: qos.Shape = {}
+        wanted = {names.tap(key.id): nothing for key in this.scope or () if key.kind == "port"}
+        if this.full:
+            taps = {name for name in this.actual if name.startswith(names.TAP_PREFIX)}
+            devices = (link.name for link in this.actual.values() if link.kind == "ifb")
+            wanted |= dict.fromkeys(taps | {tap for name in devices if (tap := names.tap_beside(name))}, nothing)
+        beside = []
+        for port in this.ports.values():
+            tap, switch = names.tap(port.id), this.desired.switches.get(port.switch)
+            if switch and tap in this.actual:
+                wanted[tap] = qos.shape(port, switch.mtu)
+                beside += [Link(names.beside(tap, way), kind="ifb", mtu=switch.mtu, up=True) for way in wanted[tap]]
+        if not this.full and not any(wanted.values()) and not kernel.shaper.knows(wanted):
+            return
+        self._apply(this, kernel, beside)
+        actual = this.actual | kernel.links.get(link.name for link in beside)
+        outcome = kernel.shaper.set(wanted, actual, kernel.links, this.full)
+        unmade = {names.tap_beside(link.name): this.failed[link.name] for link in beside if link.name in this.failed}
+        this.unshaped = outcome.failed | unmade
+        this.report.drift += outcome.drift
+        for name in outcome.removed:
+            self._made.pop(name, None)
+
     def _apply(self, this: _Pass, kernel: Open, wanted: Sequence[Link]) -> None:
         changes = links.diff(this.actual, wanted)
         if self._complete and this.full:
             by_name = {link.name: link for link in wanted}
             kept = [change for change in changes if self._made.get(change.name) == by_name[change.name]]
-            this.report.drift += [_describe(change, this.actual) for change in kept if not isinstance(change, Delete)]
+            this.report.drift += [judge.drift(change, this.actual) for change in kept if not isinstance(change, Delete)]
         this.failed |= kernel.links.apply(changes)
         self._made |= {link.name: link for link in wanted if link.name not in this.failed}
         if not self._namespace:
@@ -273,7 +316,7 @@ class LinuxBackend:
 
     def _remember(self, this: _Pass, kernel: Open) -> None:
         """Look again, and keep it, so that the monitor can tell our own changes from others'."""
-        looked_at = _names(this)
+        looked_at = _names(this, self._owners)
         # one by one: that has the kernel finish what it delays for up to a second, bridge ports that start to forward
         found = kernel.links.get(looked_at)
         if this.full:
@@ -283,11 +326,13 @@ class LinuxBackend:
         self._seen |= {name: found[name] for name in looked_at if name in found}
         for id, switch in this.switches.items():
             self._owners |= {link.name: Key("switch", id) for link in switch.links}
-        self._owners |= {names.tap(id): Key("port", id) for id in this.ports}
         for key in this.scope or ():
-            if key.kind == "port" and key.id not in this.ports:
+            if key.kind == "port":
                 self._ports.pop(key.id, None)
-                self._owners.pop(names.tap(key.id), None)
+                for name in (names.tap(key.id), *_beside(key.id)):
+                    self._owners.pop(name, None)
+        for id, port in this.ports.items():
+            self._owners |= dict.fromkeys((names.tap(id), *_beside(id, port)), Key("port", id))
         self._ports |= this.ports
         if this.scope is None:
             self._keys = _keys(this.desired)
@@ -298,33 +343,26 @@ class LinuxBackend:
         for id, port in this.ports.items():
             key, tap = Key("port", id), names.tap(id)
             this.report.status[key] = status = self._status(this, port)
+            if status.up and tap in this.unshaped:
+                reason = f"its bandwidth is not limited as its QoS policy says: {this.unshaped[tap]}"
+                this.report.status[key], this.report.failed[key] = Status(True, reason), reason
             if tap in this.failed:
                 this.report.failed[key] = this.failed[tap]
             elif not status.up and tap in self._seen and tap not in this.actual:
                 this.report.failed[key] = f"device {tap} came while this pass was on its way"
+            elif port.parent and this.unsplit.keys() & {names.tap(port.parent), names.sub(id), tap}:
+                this.report.failed[key] = status.reason
 
     def _status(self, this: _Pass, port: LogicalPort) -> Status:
         tap, switch = names.tap(port.id), this.desired.switches.get(port.switch)
-        link = self._seen.get(tap)
-        if switch is None:
-            return Status(False, f"network {port.switch} is not known to this host")
-        reason = ""
-        if not port.enabled:
-            reason = "the port is administratively down"
-        elif not switch.enabled:
-            reason = "its network is administratively down"
-        elif link is None:
-            reason = (
-                f"no device {tap} in namespace {self._namespace} yet" if self._namespace else f"no device {tap} yet"
-            )
-        elif this.unfiltered:
-            reason = this.unfiltered
-        elif tap in this.failed:
-            reason = f"device {tap} cannot be attached: {this.failed[tap]}"
-        elif Key("switch", switch.id) in this.report.failed:
-            reason = f"its network is not complete on this host: {this.report.failed[Key('switch', switch.id)]}"
-        elif link.master != names.bridge(switch.id) or not link.up:
-            reason = f"device {tap} was taken off its bridge meanwhile"
+        incomplete = this.report.failed.get(Key("switch", port.switch))
+        troubles = (
+            this.unfiltered,
+            f"device {tap} cannot be attached: {this.failed[tap]}" if tap in this.failed else "",
+            f"its network is not complete on this host: {incomplete}" if incomplete else "",
+            judge.part(port, this.desired.ports.get(port.parent), this.actual, this.unsplit),
+        )
+        reason = judge.port(port, switch, self._seen.get(tap), self._namespace, next(filter(None, troubles), ""))
         return Status(not reason, reason)
 
     # hear
@@ -364,11 +402,25 @@ def _keys(view: HostView) -> frozenset[Key]:
     return frozenset(Key(kind, id) for kind in kinds for id in view.of(kind))
 
 
-def _names(this: _Pass) -> set[str]:
+def _names(this: _Pass, known: Iterable[str]) -> set[str]:
+    """The links that this pass looks at; of the devices beside taps those `known`, or wanted."""
     found = {names.tap(id) for id in this.ports}
+    found |= {names.tap(key.id) for key in this.scope or () if key.kind == "port"}
+    asked = (key.id for key in this.scope or () if key.kind == "port")
+    found |= {name for port in this.ports.values() for name in _beside(port.id, port)}
+    found |= {name for id in asked for name in _beside(id)} & set(known)
+    found |= {names.tap(id) for id in this.parents}
+    found |= {names.sub(key.id) for key in this.scope or () if key.kind == "port" and this.parents}
+    found |= {names.sub(id) for id, port in this.ports.items() if port.parent}
     for switch in this.switches.values():
         found |= {link.name for link in switch.links}
     return found
+
+
+def _beside(id: str, port: LogicalPort | None = None) -> Iterable[str]:
+    """The devices beside a port's tap: all that there may be, or those that the port wants."""
+    ways = names.BESIDE_PREFIX if port is None else qos.shape(port, 0)
+    return (names.beside(names.tap(id), way) for way in ways)
 
 
 def _rules(tables: Tables) -> Mapping[Owner, Any]:
@@ -379,21 +431,6 @@ def _loaded(tables: Tables) -> firewall.Firewall:
     if tables.loaded is None:
         raise RuntimeError("no rule set is loaded")
     return tables.loaded
-
-
-def _reason(link: Link, failed: Mapping[str, str]) -> str:
-    reason = failed.get(link.name, "")
-    if reason and link.kind == "vlan" and "Unknown device type" in reason:
-        return "this kernel has no VLAN devices (module 8021q)"
-    return f"{link.name}: {reason}" if reason and link.kind else reason
-
-
-def _describe(change: Change, actual: Mapping[str, Link]) -> str:
-    if isinstance(change, Create):
-        return f"{change.link.kind} {change.name} was gone"
-    if isinstance(change, Modify) and change.link.master is not None:
-        return f"{change.name} was on {actual[change.name].master or 'no bridge'} instead of {change.link.master}"
-    return f"{change.name} had other settings"
 
 
 def _merge(report: Report, other: Report) -> None:

@@ -18,7 +18,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from weft.backends.linux import acl, names
+from weft.backends.linux import acl, names, qos
 from weft.backends.linux.acl import remote_set
 from weft.backends.linux.nft import SetType
 from weft.backends.linux.pipeline import (
@@ -198,6 +198,7 @@ def _port(firewall: Firewall, view: HostView, id: str) -> Fragment | None:
             return None
         fragment = Fragment()
         _trust(fragment, names.tap(id))
+        qos.add_rules(fragment, port)
         return fragment
     groups = tuple(sorted(port.groups))
     firewall.policies[id] = groups
@@ -207,6 +208,7 @@ def _port(firewall: Firewall, view: HostView, id: str) -> Fragment | None:
 def _secured(port: LogicalPort, mark: int, policy: str) -> Fragment:
     tap = names.tap(port.id)
     fragment = Fragment()
+    qos.add_rules(fragment, port)
     fragment.add(FROM, tap, data="goto from_secured")
     fragment.add(TO, tap, data="goto to_secured")
     fragment.add(MARKS_IN, tap, data=str(mark))

@@ -11,7 +11,9 @@ from pathlib import Path
 from weft.backends.linux import netlink, netns
 from weft.backends.linux.links import Links
 from weft.backends.linux.nft import Nft
+from weft.backends.linux.shaper import Shaper
 from weft.backends.linux.tables import Tables
+from weft.backends.linux.trunks import Trunks
 
 _BRIDGE_FILTER = Path("/proc/sys/net/bridge")
 
@@ -29,6 +31,8 @@ class Open:
     links: Links
     nft: Nft
     conntrack: netlink.Socket
+    trunks: Trunks
+    shaper: Shaper
     tables: Tables = field(init=False)
 
     def __post_init__(self) -> None:
@@ -36,8 +40,10 @@ class Open:
 
     def close(self) -> None:
         self.links.close()
+        self.shaper.close()
         self.nft.close()
         self.conntrack.close()
+        self.trunks.close()
         os.close(self.fd)
 
 
@@ -64,6 +70,8 @@ class Host:
                 Links(self.name),
                 Nft(self.name),
                 netlink.Socket(self.name, netlink.NETFILTER),
+                Trunks(self.name),
+                Shaper(self.name),
             )
         else:
             drift += [f"{name.replace('/', '.')} was changed" for name in changed]

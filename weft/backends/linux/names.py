@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 BRIDGE_PREFIX, TAP_PREFIX, VXLAN_PREFIX, SERVICE_PREFIX = "brq", "tap", "vx", "svc"
+Way = Literal["from", "to"]
+BESIDE_PREFIX: Mapping[Way, str] = {"from": "qof", "to": "qot"}
 SUB_PREFIX = "sub"
 
 
@@ -14,6 +19,17 @@ def bridge(network_id: str) -> str:
 def tap(port_id: str) -> str:
     """A workload's or router leg's device on the bridge, in the host namespace."""
     return f"{TAP_PREFIX}{port_id[:11]}"
+
+
+def beside(tap: str, way: Way) -> str:
+    """The device that what comes `from` a tap's workload, or goes `to` it, is sent round by and waits in; host namespace."""
+    return BESIDE_PREFIX[way] + tap.removeprefix(TAP_PREFIX)
+
+
+def tap_beside(device: str) -> str:
+    """The tap that such a device is there for; '' for a device that is none of ours."""
+    ours = device.startswith(tuple(BESIDE_PREFIX.values()))
+    return TAP_PREFIX + device[len(TAP_PREFIX) :] if ours else ""
 
 
 def vxlan(vni: int) -> str:

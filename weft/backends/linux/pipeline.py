@@ -22,6 +22,7 @@ _TARGET = ("ifname", "ether_addr", "target")
 FROM, TO = Name("bridge", "ports_from"), Name("bridge", "ports_to")
 MARKS_IN, MARKS_OUT = Name("bridge", "marks_in"), Name("bridge", "marks_out")
 MACS = Name("bridge", "macs")
+QOS_FROM, QOS_TO = Name("bridge", "qos_from"), Name("bridge", "qos_to")
 EGRESS, INGRESS, ZONES = Name("inet", "egress"), Name("inet", "ingress"), Name("inet", "zones")
 
 SETS: Mapping[Name, SetType] = {
@@ -30,6 +31,8 @@ SETS: Mapping[Name, SetType] = {
     MARKS_IN: SetType(("ifname",), "mark"),
     MARKS_OUT: SetType(("ifname",), "mark"),
     MACS: SetType(("ifname", "ether_addr")),
+    QOS_FROM: SetType(("ifname",), "verdict"),
+    QOS_TO: SetType(("ifname",), "verdict"),
     Name("bridge", "v4"): SetType(_SOURCE4),
     Name("bridge", "v4_nets"): SetType(_SOURCE4, interval=True),
     Name("bridge", "v6"): SetType(_SOURCE6),
@@ -55,6 +58,8 @@ CHAINS: Mapping[Name, Chain] = {
         ("oifname vmap @ports_to", f'oifname "{names.TAP_PREFIX}*" drop'),
         "forward priority -200",
     ),
+    Name("bridge", "qos_in"): Chain(("iifname vmap @qos_from",), "prerouting priority -290"),
+    Name("bridge", "qos_out"): Chain(("oifname vmap @qos_to",), "forward priority -190"),
     Name("bridge", "from_secured"): Chain(
         (
             "meta mark set iifname map @marks_in",

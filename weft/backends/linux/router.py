@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface, ip_network
 
-from weft.backends.linux import names
+from weft.backends.linux import names, qos
 from weft.logical.model import ConntrackHelper, Gateway, LogicalRouter, PortForwarding, RouterPort
 
 METADATA_IP = "169.254.169.254"
@@ -134,7 +134,7 @@ def render(router: LogicalRouter, host_namespace: str) -> RouterState:
         enabled=router.enabled,
         legs=legs,
         routes=routes,
-        chains=_chains(gateway.name if gateway else None, translation.snat_ip, snat, router.helpers),
+        chains=_chains(gateway.name if gateway else None, translation.snat_ip, snat, router),
         elements=_elements(translation),
         translation=translation,
         problems=(*problems, *_unknown_protocols(router)),
@@ -274,12 +274,10 @@ MAPS: Mapping[str, str] = {
 """The maps of the table: everything that grows with the number of floating IPs is looked up, never walked through."""
 
 
-def _chains(
-    gateway: str | None, snat_ip: str | None, enable_snat: bool, helpers: Sequence[ConntrackHelper] = ()
-) -> str:
+def _chains(gateway: str | None, snat_ip: str | None, enable_snat: bool, router: LogicalRouter) -> str:
     """The table's maps, empty, and chains. `snat_ip` None: nothing of IPv4 is translated."""
     lines = [f"map {name} {{ {kind}; }}" for name, kind in MAPS.items()]
-    helpers = [one for one in helpers if (one.name, one.protocol) in KERNEL_HELPERS]
+    helpers = [one for one in router.helpers if (one.name, one.protocol) in KERNEL_HELPERS]
     lines += sorted({_helper_object(helper) for helper in helpers})
     ours = f"{{ {DNS_PORT}, {METADATA_PORT} }}"
     outside = gateway if snat_ip else None
@@ -303,6 +301,7 @@ def _chains(
         # conntrack knows the connection by then (-200) and has not yet translated where it goes (-100)
         assign = [f'{one.protocol} dport {one.port} ct helper set "{_helper_name(one)}"' for one in helpers]
         chains["helpers"] = ["type filter hook prerouting priority mangle; policy accept;", *assign]
+    chains |= qos.address_chains(gateway, router.qos)
     for name, rules in chains.items():
         lines += [f"chain {name} {{", *(f"  {rule}" for rule in rules), "}"]
     return "\n".join(lines)
