@@ -32,5 +32,7 @@ CAPABILITIES = frozenset(
         "security-group",
         "security-groups-remote-address-group",
         "stateful-security-group",
+        "trunk",
+        "trunk-details",
     }
 )

@@ -21,6 +21,7 @@ from weft.backends.linux import bpf, names, netlink
 from weft.backends.linux.bpf import Instruction
 from weft.backends.linux.links import Create, Delete, Link, Links, diff
 from weft.backends.linux.netlink import Message, nest, text, u32
+from weft.logical.model import HostView, LogicalPort
 
 _NEWQDISC, _GETQDISC = 36, 38
 _NEWFILTER, _DELFILTER, _GETFILTER = 44, 45, 46
@@ -66,6 +67,30 @@ class Outcome:
 
     failed: dict[str, str] = field(default_factory=dict)
     drift: list[str] = field(default_factory=list)
+
+
+# Pure: which sub-ports there are.
+
+
+def parts(ports: Iterable[LogicalPort], desired: HostView) -> list[Part]:
+    """The sub-ports among `ports`, whose parents are all of this host."""
+    return [
+        Part(port.id, port.parent, port.tag, desired.switches[port.switch].mtu, port.enabled and above.enabled)
+        for port in ports
+        if port.parent and port.switch in desired.switches and (above := desired.ports.get(port.parent))
+    ]
+
+
+def parents(ids: Iterable[str], *tables: Mapping[str, LogicalPort]) -> set[str]:
+    """Whose trunks are concerned when these ports change: of sub-ports, as they were or are, the parents; and they themselves
+    if they are parents. A parent has one classifier for all of its sub-ports, so these are made together."""
+    asked = set(ids)
+    return {
+        port.parent
+        for ports in tables
+        for port in ports.values()
+        if port.parent and (port.id in asked or port.parent in asked)
+    }
 
 
 # Pure: what the classifiers do.
@@ -139,6 +164,7 @@ class Trunks:
         self._namespace = namespace
         self._netlink = netlink.Socket(namespace, netlink.ROUTE)
         self._made: dict[str, tuple[int, str]] = {}  # device -> index, name of its classifier
+        self._ends: set[str] = set()  # of the pairs that were made
 
     def close(self) -> None:
         """Let go; frames go on passing."""
@@ -176,12 +202,12 @@ class Trunks:
         return name if index == link.index else ""
 
     def _pairs(
-        self, parts: Sequence[Part], devices: frozenset[str], actual: dict[str, Link], links: Links, outcome: Outcome
+        self, parts: Sequence[Part], looked_at: frozenset[str], actual: dict[str, Link], links: Links, outcome: Outcome
     ) -> None:
         """The devices themselves: two ends of a veth each, the far one up."""
         ends = {part.end for part in parts}
         changes: list[Create | Delete] = []
-        for name in sorted(devices - ends):
+        for name in sorted(looked_at - ends):
             if names.is_sub(name) and name in actual and actual[name].kind == "veth":
                 changes.append(Delete(name))
         for part in parts:
@@ -190,6 +216,9 @@ class Trunks:
             changes += [Delete(name) for name in (part.tap, part.end) if name in actual]
             pair = Link(part.tap, kind="veth", mtu=part.mtu, peer=(self._namespace, part.end))
             changes.append(Create(pair))
+            if part.end in self._ends:
+                outcome.drift.append(f"veth {part.tap} was gone")
+        self._ends = (self._ends - looked_at) | ends
         outcome.failed |= links.apply(changes)
         touched = {change.name for change in changes} | {part.end for part in parts} | {part.tap for part in parts}
         touched |= {names.tap_of_sub(name) for name in touched if names.is_sub(name)}
