@@ -277,7 +277,9 @@ def policy() -> None:
 
 @policy.command()
 @click.argument("rule")
-@click.option("--role", "roles", metavar="NAME", multiple=True, help="A role of the caller; may be given several times.")
+@click.option(
+    "--role", "roles", metavar="NAME", multiple=True, help="A role of the caller; may be given several times."
+)
 @click.option("--project", metavar="ID", default="", help="The caller's project.")
 @click.option("--user", metavar="ID", default="", help="The caller.")
 @click.option("--system", is_flag=True, help="The caller's token is one for the system, not for a project.")

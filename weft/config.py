@@ -60,7 +60,9 @@ class Api:
     vlan_transparent: bool | None = option(None, "Offer vlan_transparent on networks.")
     vlan_qinq: bool | None = option(None, "Offer qinq on networks.")
     notify_nova_on_port_status_changes: bool = option(True, "Tell Nova when an instance's port comes up or goes down.")
-    notify_nova_on_port_data_changes: bool = option(True, "Tell Nova when an instance's port or its floating IP changes.")
+    notify_nova_on_port_data_changes: bool = option(
+        True, "Tell Nova when an instance's port or its floating IP changes."
+    )
     send_events_interval: int = option(2, "Seconds for which events for Nova are gathered before they are sent.")
     ipv6_pd_enabled: bool = option(False, "Use prefix delegation for IPv6 subnets without a pool.")
 

@@ -16,7 +16,13 @@ LONG_AGO = "2020-01-01 00:00:00.000000"
 def _report(api: Api, agent_type: str = "Linux bridge agent", host: str = "h1", **configurations: Any) -> None:
     api.inside(
         lambda tx: agent.report(
-            tx, agent_type=agent_type, binary="weft", topic="N/A", host=host, configurations=configurations, starting=True
+            tx,
+            agent_type=agent_type,
+            binary="weft",
+            topic="N/A",
+            host=host,
+            configurations=configurations,
+            starting=True,
         )
     )
 
