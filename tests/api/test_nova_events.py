@@ -340,9 +340,8 @@ def test_kill_9_loses_nothing(api: Api, nova: NovaServer, network: str, tmp_path
         assert second.wait(10) == 0
     finally:
         for process in running:
-            if process.poll() is None:
+            with process:
                 process.kill()
-                process.wait()
 
 
 @pytest.mark.one_database
@@ -372,8 +371,9 @@ def test_weft_up_starts_it(api: Api, nova: NovaServer, tmp_path: Path) -> None:
             threading.Event().wait(0.05)
         assert held == [("events nova",)]
     finally:
-        process.terminate()
-        assert process.wait(15) == 0
+        with process:
+            process.terminate()
+            assert process.wait(15) == 0
 
 
 def change(operation: str, was: str | None, status: str) -> Change:

@@ -68,12 +68,12 @@ class Feed:
         self._watchers: set[Watcher] = set()
         self._position = 0
         self._bell: Doorbell | None = None
-        self._closed = False
+        self.closed = False
 
     def join(self, watcher: Watcher) -> int:
         """From now on `watcher` is offered what comes after the number returned. Raises ServiceUnavailable beyond the limit."""
         with self._lock:
-            if self._closed or len(self._watchers) >= self._most:
+            if self.closed or len(self._watchers) >= self._most:
                 fault = errors.ServiceUnavailable(
                     f"At most {self._most} clients may watch at the same time; come later."
                 )
@@ -100,7 +100,7 @@ class Feed:
     def close(self) -> None:
         """End all watchers: the process is about to end."""
         with self._lock:
-            self._closed = True
+            self.closed = True
             for watcher in self._watchers:
                 watcher.end()
 

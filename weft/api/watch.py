@@ -122,7 +122,7 @@ class Watch:
         start = joined if asked.since is None else asked.since
         yield f"retry: 2000\nid: {start}\nevent: ready\ndata: {{}}\n\n".encode()
         for missed in self._missed(asked, start, joined):
-            if watcher.ended:
+            if self._feed.closed:
                 return
             yield self._render(context, missed)
         said = time.monotonic()
