@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from falcon import testing
 
-from tests.api.conftest import Api
+from tests.api.conftest import Api, caller
 from tests.api.test_port_bindings import bind_host
+from weft import app, config
+from weft.api import offer
 from weft.backends.interface import Report, Status
 from weft.logical.model import Key
 from weft.reconcile import status
 from weft.reconcile.load import HostLoader
+from weft.resources import RESOURCES
 from weft.store import changes
 
 UNKNOWN = "6f3d1c3e-0000-4000-8000-000000000000"
-
-
-@pytest.fixture
-def options() -> dict[str, dict[str, Any]]:
-    """An installation whose dataplane can everything."""
-    return {"api": {"backend": "everything"}}
 
 
 @pytest.fixture
@@ -526,14 +525,21 @@ def test_hosts_know_the_parent_and_the_tag(api: Api, service: Api, parent: str) 
     assert (one in view, view[two].tag) == (False, 20)
 
 
-class TestWhereTheDataplaneCannot:
-    """Linux bridges."""
+def test_linux_bridges_carry_trunks(api: Api) -> None:
+    able = app.capabilities(config.load(api={"backend": "linux"}))
+    assert able is not None
+    assert {"trunk", "trunk-details"} <= able
 
-    @pytest.fixture
-    def options(self) -> dict[str, dict[str, Any]]:
-        return {"api": {"backend": "linux"}}
 
-    def test_trunks_are_not_offered(self, api: Api, parent: str) -> None:
-        assert api.get("extensions/trunk")[0] == 404
-        assert api.get("trunks")[0] == 404
-        assert "trunk" not in api.get("quotas/p1")[1]["quota"]
+def test_where_the_dataplane_cannot_they_are_not_offered(api: Api, network: str) -> None:
+    absent = offer.absent(api.config, frozenset({"pvlan"}))
+    resources = offer.offered(RESOURCES, absent)
+    client = testing.TestClient(app.make_api(api.config, caller, store=api.store, resources=resources))
+    less = replace(api, client=client)
+    made = less.make("ports", network_id=network)
+    assert less.get("extensions/trunk")[0] == less.get("extensions/trunk-details")[0] == 404
+    assert less.get("trunks")[0] == 404
+    assert "trunk" not in less.get("quotas/p1")[1]["quota"]
+    make(api, made["id"])
+    assert "trunk_details" in api.show("ports", made["id"])
+    assert "trunk_details" not in less.show("ports", made["id"])
