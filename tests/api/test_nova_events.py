@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -19,6 +20,7 @@ import pytest
 from tests.api.conftest import Api
 from tests.api.nova_server import NovaServer
 from weft import config
+from weft.api.metrics import Metrics
 from weft.backends.interface import Report, Status
 from weft.events import consumer as consumers
 from weft.events import nova as events
@@ -136,6 +138,12 @@ def cursor(api: Api) -> int:
     return api.store.read(lambda connection: cursors.read(connection, "nova")) or 0
 
 
+def waiting(api: Api) -> int:
+    """What /metrics tells the operator."""
+    text = Metrics(api.store, ()).text().decode()
+    return int(float(re.search(r'weft_events_waiting{consumer="nova"} (\S+)', text)[1]))  # type: ignore[index]
+
+
 def test_the_life_of_a_port(api: Api, nova: NovaServer, sender: Sender, network: str) -> None:
     port = instance_port(api, network)
     report(api, port, True)
@@ -250,10 +258,12 @@ def test_what_happens_while_nobody_sends_is_sent_later(
         return api.store.write(lambda connection: changes.prune(connection, "2999-01-01T00:00:00Z", ["nova"]))
 
     assert prune() == 0, "unsent entries are kept, however old"
+    assert waiting(api) > 0
     sender.start()
     nova.wait(has(nova, port, "network-vif-plugged", "network-vif-unplugged", "network-vif-deleted"))
     assert len(nova.batches) == 1
     sender.stop()
+    assert waiting(api) == 0
     assert prune() > 0
     assert api.store.read(cursors.pruned) == cursor(api)
 

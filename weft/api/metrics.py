@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Table, func, literal, select
 from weft import errors
 from weft.context import Context
 from weft.registry.resource import Resource
-from weft.store import changes
+from weft.store import changes, cursors
 from weft.store.engine import Store
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -69,6 +69,9 @@ class _Database:
             "weft_agent_heartbeat", "When an agent was last heard of, in seconds of Unix time.", labels=("type", "host")
         )
         newest = GaugeMetricFamily("weft_change_log_sequence", "Number of the newest change.")
+        waiting = GaugeMetricFamily(
+            "weft_events_waiting", "Changes that Nova or the message bus is not done with.", labels=("consumer",)
+        )
 
         def read(connection: Connection) -> None:
             for name, table in self._tables.items():
@@ -80,9 +83,11 @@ class _Database:
                 for kind, host, seen in rows:
                     agents.add_metric((kind, host), _seconds(seen))
             newest.add_metric((), changes.last(connection))
+            for consumer, sequence in cursors.every(connection).items():
+                waiting.add_metric((consumer,), changes.behind(connection, sequence))
 
         self._store.read(read)
-        yield from (objects, agents, newest)
+        yield from (objects, agents, newest, waiting)
 
 
 def _seconds(seen: str) -> float:

@@ -21,6 +21,8 @@ MOST = 500
 LOOK_EVERY = 2.0
 """Seconds after which the log is read though nobody rang: another machine's changes are heard of in this way."""
 RENEW_EVERY = SECONDS / 3
+REMEMBER_EVERY = 30.0
+"""Seconds after which what interested nobody is noted as done with; not each time, since it costs a write."""
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0
 """Seconds until a hand-over that failed is tried again: doubling from the first to the last."""
 
@@ -53,6 +55,7 @@ class Consumer:
         self._cursor = 0
         self._unstored = 0
         self._renewed = 0.0
+        self._remembered = 0.0
 
     @property
     def name(self) -> str:
@@ -107,6 +110,9 @@ class Consumer:
 
     def _step(self) -> bool:
         """Hand over what there is; True when there may be more at once."""
+        if time.monotonic() > self._remembered + REMEMBER_EVERY:
+            self._remembered = time.monotonic()
+            self._remember()
         batch = self._read()
         if not batch:
             return False
@@ -117,11 +123,15 @@ class Consumer:
             self._deliver(wanted)
         self._cursor = batch[-1].sequence
         self._unstored += len(batch)
-        # what interests nobody need not be remembered as done with each time
         if wanted or self._unstored >= MOST:
+            self._remember()
+        return True
+
+    def _remember(self) -> None:
+        """Everything up to here is done with, also for whoever comes after us."""
+        if self._unstored:
             self._store.write(lambda connection: cursors.advance(connection, self.name, self._cursor))
             self._unstored = 0
-        return True
 
     def _gather(self, batch: list[Change], wanted: list[Change]) -> tuple[list[Change], list[Change]]:
         """Wait for what comes soon after the first entry, so that it goes along."""

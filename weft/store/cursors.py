@@ -31,6 +31,12 @@ def pruned(connection: Connection) -> int:
     return read(connection, PRUNED) or 0
 
 
+def every(connection: Connection) -> dict[str, int]:
+    """Where each consumer is."""
+    found = connection.execute(select(CURSORS.c.consumer, CURSORS.c.sequence).where(CURSORS.c.consumer != PRUNED))
+    return {row.consumer: int(row.sequence) for row in found}
+
+
 def behind(connection: Connection, consumers: Iterable[str]) -> int | None:
     """Where the slowest of `consumers` is; None when none of them has a cursor."""
     found = select(func.min(CURSORS.c.sequence)).where(CURSORS.c.consumer.in_(sorted(consumers)))
