@@ -51,9 +51,9 @@ def _sqlite_connect(connection: sqlite3.Connection, _record: object) -> None:
         "journal_mode=WAL",
         "synchronous=FULL",  # 201 means committed, also after a power loss
         "foreign_keys=ON",
-        "cache_size=-8000",
+        "cache_size=-2000",  # KiB of each connection; what is read comes from the map below
         "mmap_size=268435456",
-        "temp_store=MEMORY",
+        "temp_store=MEMORY",  # a full disk must not keep anybody from reading
     ):
         connection.execute(f"PRAGMA {pragma}").close()
 
@@ -70,6 +70,7 @@ def make_engine(config: Config) -> Engine:
             poolclass=QueuePool,
             pool_size=16,
             max_overflow=16,
+            pool_use_lifo=True,  # few connections with warm caches, not all with cold ones
             pool_reset_on_return=None,
             connect_args={"check_same_thread": False, "cached_statements": 512},
             query_cache_size=1500,
