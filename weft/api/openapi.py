@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import falcon
 import msgspec
 
 from weft import __version__
+from weft.api import openapi_fixed
 from weft.registry.attributes import Attribute
 from weft.registry.resource import Action, Resource
+from weft.resources import quota
 
 Schema = dict[str, Any]
 
+_SAID: Schema = {
+    "type": "object",
+    "properties": {"type": {"type": "string"}, "message": {"type": "string"}, "detail": {"type": "string"}},
+    "required": ["type", "message", "detail"],
+    "additionalProperties": False,
+}
 FAULT: Schema = {
     "type": "object",
-    "properties": {
-        "NeutronError": {
-            "type": "object",
-            "properties": {
-                "type": {"type": "string"},
-                "message": {"type": "string"},
-                "detail": {"type": "string"},
-            },
-            "required": ["type", "message", "detail"],
-        }
-    },
+    "properties": {"NeutronError": _SAID, "NotImplementedError": _SAID},
+    "minProperties": 1,
+    "maxProperties": 1,
+    "additionalProperties": False,
 }
 PAGING = (
     ("limit", {"type": "integer", "minimum": 0}, "Most items to return."),
@@ -41,11 +42,48 @@ COMMON_FAULTS = {
     "401": "No valid token.",
     "403": "Not allowed.",
     "404": "Not found.",
+    "405": "The resource has no such operation.",
+    "503": "The database or the identity service is out of order, or nothing is left to allocate; see Retry-After.",
 }
-WRITE_FAULTS = {**COMMON_FAULTS, "409": "In conflict with what is there.", "412": "If-Match names another revision."}
+WRITE_FAULTS = {
+    **COMMON_FAULTS,
+    "409": "In conflict with what is there, or over quota.",
+    "412": "If-Match names another revision.",
+    "413": "The body is too large.",
+    "422": "The Idempotency-Key belongs to another request.",
+    "501": "Not implemented.",
+}
+IF_MATCH: Schema = {
+    "name": "If-Match",
+    "in": "header",
+    "schema": {"type": "string"},
+    "description": "revision_number=N: do it only while the object has this revision. Other tags are ignored.",
+}
+DRY_RUN: Schema = {
+    "description": "What would be, as a dry run found.",
+    "content": {
+        "application/json": {
+            "schema": {"type": "object", "properties": {"dry_run": {"type": "object"}}, "required": ["dry_run"]}
+        }
+    },
+}
+WRITING: list[Schema] = [
+    {
+        "name": "dry_run",
+        "in": "query",
+        "schema": {"enum": ["true", "false"]},
+        "description": "Say what would be, and do not do it.",
+    },
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "schema": {"type": "string", "pattern": "^[ -~]{1,255}$"},
+        "description": "The same answer to a repeated request.",
+    },
+]
 
 
-def document(resources: Iterable[Resource]) -> Schema:
+def document(resources: Sequence[Resource]) -> Schema:
     """The whole description."""
     paths: dict[str, Schema] = {}
     schemas: dict[str, Schema] = {"Fault": FAULT}
@@ -56,6 +94,8 @@ def document(resources: Iterable[Resource]) -> Schema:
             if operation in resource.operations:
                 schemas[f"{name}_{operation}"] = _body(resource, settable)
         _add_paths(paths, resource, name)
+    for path, described in openapi_fixed.paths(quota.names(resources)).items():
+        paths[path] = {"parameters": _path_parameters(path), **{verb: _fixed(one) for verb, one in described.items()}}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Networking API v2.0", "version": __version__},
@@ -85,6 +125,8 @@ def _shown(resource: Resource) -> Schema:
 def _open(attribute: Attribute) -> Schema:
     """The schema of an attribute as responses have it: what a service computes may be null."""
     schema = dict(attribute.type.schema)
+    if not (attribute.post or attribute.put) and schema.get("type") == "integer":
+        schema = {"type": "integer"}  # what is counted knows no bounds of columns
     return {"anyOf": [schema, {"type": "null"}]} if schema else {}
 
 
@@ -119,7 +161,8 @@ def _add_paths(paths: dict[str, Schema], resource: Resource, name: str) -> None:
             resource, "list", 200, _wrapped(resource.items, name, many=True), _query(resource)
         )
     if "create" in resource.operations:
-        collection["post"] = _operation(resource, "create", 201, one, body=_create_body(resource, name))
+        made = {"anyOf": [one, _wrapped(resource.items, name, many=True)]} if resource.bulk else one
+        collection["post"] = _operation(resource, "create", 201, made, body=_create_body(resource, name))
     if "show" in resource.operations:
         single["get"] = _operation(resource, "show", 200, one)
     if "update" in resource.operations:
@@ -134,6 +177,34 @@ def _add_paths(paths: dict[str, Schema], resource: Resource, name: str) -> None:
             "parameters": _path_parameters(item),
             action.method.lower(): _act(resource, action),
         }
+    if resource.tags:
+        _add_tags(paths, resource, item)
+
+
+def _add_tags(paths: dict[str, Schema], resource: Resource, item: str) -> None:
+    every, one = f"{item}/tags", f"{item}/tags/{{tag}}"
+    paths[every] = {
+        "parameters": _path_parameters(every),
+        "get": _operation(resource, "list_tags_of", 200, openapi_fixed.TAGS_SHOWN),
+        "put": _operation(resource, "replace_tags_of", 200, openapi_fixed.TAGS_SHOWN, body=openapi_fixed.TAGS),
+        "post": _operation(resource, "add_tags_to", 200, openapi_fixed.TAGS_SHOWN, body=openapi_fixed.TAGS),
+        "delete": _operation(resource, "remove_tags_of", 204, None),
+    }
+    paths[one] = {
+        "parameters": _path_parameters(one),
+        "get": _operation(resource, "check_tag_of", 204, None),
+        "put": _operation(resource, "add_tag_to", 201, {"type": "null"}),
+        "delete": _operation(resource, "remove_tag_of", 204, None),
+    }
+
+
+def _fixed(one: openapi_fixed.Described) -> Schema:
+    found = _described_operation(one.name, one.tag, one.status, one.answer, one.reads)
+    if one.body:
+        found["requestBody"] = _json_body(one.body)
+    if one.open:
+        found["security"] = []
+    return found
 
 
 def _path_parameters(path: str) -> list[Schema]:
@@ -164,7 +235,9 @@ def _create_body(resource: Resource, name: str) -> Schema:
     single = _wrapped(resource.member, f"{name}_create")
     if not resource.bulk:
         return single
-    return {"oneOf": [single, _wrapped(resource.items, f"{name}_create", many=True)]}
+    many = _wrapped(resource.items, f"{name}_create", many=True)
+    many["properties"][resource.items]["minItems"] = 1
+    return {"anyOf": [single, many]}
 
 
 def _operation(
@@ -175,17 +248,34 @@ def _operation(
     query: list[Schema] | None = None,
     body: Schema | None = None,
 ) -> Schema:
-    responses: dict[str, Schema] = {str(status): {"description": f"{verb} {resource.member}"}}
-    if answer is not None:
-        responses[str(status)]["content"] = {"application/json": {"schema": answer}}
-    for code, text in (COMMON_FAULTS if verb in ("list", "show") else WRITE_FAULTS).items():
-        responses[code] = _fault(text)
-    found: Schema = {"operationId": f"{verb}_{_name(resource)}", "tags": [resource.member], "responses": responses}
-    if query:
-        found["parameters"] = query
+    reads = verb in READING
+    found = _described_operation(f"{verb}_{_name(resource)}", resource.member, status, answer, reads)
+    parameters = list(query or ())
+    if not reads:
+        parameters += WRITING
+    if verb in ("update", "delete"):
+        parameters.append(IF_MATCH)
+    if parameters:
+        found["parameters"] = parameters
     if body:
-        found["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+        found["requestBody"] = _json_body(body)
     return found
+
+
+READING = ("list", "show", "list_tags_of", "check_tag_of")
+
+
+def _described_operation(name: str, tag: str, status: int, answer: Schema | None, reads: bool) -> Schema:
+    done: Schema = {"description": name.replace("_", " ")}
+    if answer is not None:
+        done["content"] = {"application/json": {"schema": answer}}
+    faults = {code: _fault(text) for code, text in (COMMON_FAULTS if reads else WRITE_FAULTS).items()}
+    tried = {} if reads else {"200": DRY_RUN}
+    return {"operationId": name, "tags": [tag], "responses": {**tried, str(status): done, **faults}}
+
+
+def _json_body(schema: Schema) -> Schema:
+    return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
 def _fault(text: str) -> Schema:
@@ -193,8 +283,12 @@ def _fault(text: str) -> Schema:
 
 
 def _act(resource: Resource, action: Action) -> Schema:
-    body: Mapping[str, Any] | None = {"type": "object"} if action.method != "GET" else None
-    return _operation(resource, action.name, action.status, {"type": "object"}, body=dict(body) if body else None)
+    body = openapi_fixed.ACTION_BODIES.get(action.name, {"type": "object"})
+    takes_one = action.method != "GET" and action.needs_body
+    return _operation(resource, action.name, action.status, ANY_ANSWER, body=body if takes_one else None)
+
+
+ANY_ANSWER: Schema = {"type": ["object", "array"]}
 
 
 class OpenApi:

@@ -1,0 +1,115 @@
+"""Of the description of the API what no declaration says: bodies of actions, tags, quotas, documents, health."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from weft.registry import types as t
+from weft.registry import types_address as addresses
+
+Schema = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Described:
+    """An operation. `reads`: it changes nothing; `open`: it needs no token."""
+
+    name: str
+    tag: str
+    answer: Schema | None
+    status: int = 200
+    body: Schema | None = None
+    reads: bool = True
+    open: bool = False
+
+
+def _record(properties: Mapping[str, Schema], *required: str) -> Schema:
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+TAGS = _record({"tags": {"type": "array", "items": {"type": "string", "minLength": 1, "maxLength": 255}}}, "tags")
+
+TAGS_SHOWN = {key: value for key, value in TAGS.items() if key != "additionalProperties"}
+
+_INTERFACE: Schema = {
+    "type": "object",
+    "properties": {"subnet_id": t.uuid.schema, "port_id": t.uuid.schema},
+    "minProperties": 1,
+}
+_ROUTES = _record({"router": _record({"routes": addresses.routes.schema}, "routes")}, "router")
+_PREFIXES: Schema = {
+    "type": "object",
+    "properties": {"prefixes": addresses.cidr_list.schema},
+    "required": ["prefixes"],
+}
+_ADDRESSES: Schema = {
+    "type": "object",
+    "properties": {"addresses": {"type": "array", "items": {"type": "string"}}},
+    "required": ["addresses"],
+}
+_SUB_PORTS: Schema = {
+    "type": "object",
+    "properties": {"sub_ports": {"type": "array", "items": {"type": "object"}}},
+    "required": ["sub_ports"],
+}
+
+ACTION_BODIES: Mapping[str, Schema] = {
+    "add_router_interface": _INTERFACE,
+    "remove_router_interface": _INTERFACE,
+    "add_extraroutes": _ROUTES,
+    "remove_extraroutes": _ROUTES,
+    "add_prefixes": _PREFIXES,
+    "remove_prefixes": _PREFIXES,
+    "onboard_network_subnets": {
+        "type": "object",
+        "properties": {"network_id": t.uuid.schema},
+        "required": ["network_id"],
+    },
+    "add_addresses": _ADDRESSES,
+    "remove_addresses": _ADDRESSES,
+    "add_subports": _SUB_PORTS,
+    "remove_subports": _SUB_PORTS,
+}
+"""Action -> schema of its body; any object where none is here."""
+
+_OBJECT: Schema = {"type": "object"}
+_HEALTH = {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]}
+
+
+def paths(limited: Iterable[str]) -> dict[str, dict[str, Described]]:
+    """path -> verb -> operation. `limited`: what has a quota."""
+    names = list(limited)
+    limits = {name: {"type": "integer", "minimum": -1} for name in names}
+    one = {"type": "object", "properties": {"quota": {"type": "object", "properties": limits}}, "required": ["quota"]}
+    wanted = {name: dict(t.quota_limit.schema) for name in names}
+    flags = {flag: {"type": "boolean"} for flag in ("force", "check_limit")}
+    change = _record({"quota": _record({**wanted, **flags})}, "quota")
+    of = "/v2.0/quotas/{project}"
+    topology = "/v2.0/auto-allocated-topology/{project}"
+    return {
+        "/": {"get": Described("list_versions", "versions", _OBJECT, open=True)},
+        "/healthz": {"get": Described("is_alive", "health", _HEALTH, open=True)},
+        "/v2.0/": {"get": Described("list_resources", "versions", _OBJECT)},
+        "/v2.0/extensions": {"get": Described("list_extensions", "extension", _OBJECT)},
+        "/v2.0/extensions/{alias}": {"get": Described("show_extension", "extension", _OBJECT)},
+        "/v2.0/quotas": {"get": Described("list_quotas", "quota", _OBJECT)},
+        of: {
+            "get": Described("show_quota", "quota", one),
+            "put": Described("update_quota", "quota", one, body=change, reads=False),
+            "delete": Described("delete_quota", "quota", None, 204, reads=False),
+        },
+        f"{of}/default": {"get": Described("show_default_quota", "quota", one)},
+        f"{of}/details": {"get": Described("show_quota_details", "quota", _OBJECT)},
+        topology: {
+            # the first GET builds it
+            "get": Described("show_auto_allocated_topology", "auto_allocated_topology", _OBJECT, reads=False),
+            "delete": Described("delete_auto_allocated_topology", "auto_allocated_topology", None, 204, reads=False),
+        },
+    }
