@@ -95,6 +95,13 @@ def test_a_body_of_unknown_length(small: Api) -> None:
     assert chunked(b" " * 100_000) == 413
 
 
+def test_a_body_that_ends_too_early(api: Api) -> None:
+    """The client has died: nobody knows whether what came is all that was meant."""
+    answer = send(api, "/v2.0/networks", b'{"network": {}}', **{"Content-Length": "40"})
+    assert answer == (400, "MalformedRequestBody")
+    assert api.list("networks") == []
+
+
 @pytest.mark.parametrize("depth", [65, 300, 900, 5000])
 def test_a_body_too_deep(api: Api, depth: int) -> None:
     for inner in (b"[" * depth + b"]" * depth, b'{"a":' * depth + b"1" + b"}" * depth):

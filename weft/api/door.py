@@ -80,7 +80,10 @@ def read_json(request: falcon.Request) -> Any:
 
 def _read(request: falcon.Request) -> bytes:
     if request.content_length is not None or "chunked" not in request.get_header("Transfer-Encoding", default=""):
-        return bytes(request.bounded_stream.read())
+        data = bytes(request.bounded_stream.read())
+        if len(data) < (request.content_length or 0):
+            raise errors.MalformedRequestBody(reason="It ended before its Content-Length")
+        return data
     most: int = request.context.most
     data = bytes(request.stream.read(most + 1))
     if len(data) > most:
