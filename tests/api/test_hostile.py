@@ -139,6 +139,13 @@ def test_the_log_has_a_line_for_a_request(api: Api, monkeypatch: pytest.MonkeyPa
 # Floods.
 
 
+@pytest.mark.parametrize("path", ["//v2.0/watch", "/v2.0/watch.json", "///v2.0/watch.json"])
+def test_a_stream_by_another_spelling_holds_no_thread(api: Api, path: str) -> None:
+    """It would be served by the few threads that all requests share, for a quarter of an hour."""
+    answer = api.client.simulate_get(path, headers=HEADERS)
+    assert (answer.status_code, answer.json["NeutronError"]["type"]) == (404, "HTTPNotFound")
+
+
 def test_more_at_once_than_the_quota_is_refused_before_the_work(api: Api) -> None:
     with api.statements() as seen:
         answer = api.post("networks", {"networks": [{}] * 2000})

@@ -22,6 +22,7 @@ from weft.store import changes, cursors
 from weft.store.changes import NOTIFICATION, Change
 from weft.store.transaction import Transaction
 
+PATH = "/v2.0/watch"
 KEEP_ALIVE = 15.0
 """Seconds of silence after which a client is told that nothing happened."""
 LONGEST = 900.0
@@ -66,6 +67,9 @@ class Watch:
         self._lock = Lock()
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
+        if request.env["PATH_INFO"] != PATH:
+            # only by this spelling the server gives a stream a thread of its own, and not one that others wait for
+            raise errors.HTTPNotFound()
         context: Context = request.context.caller
         asked = self._parse(request)
         watcher = Watcher(lambda change: asked.matches(change) and self._may_concern(context, change))
