@@ -73,9 +73,54 @@ def extensions(oracle: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+PROMISES = ("bulk_create", "pagination", "sorting", "tags", "quota", "filter_validation", "revision", "timestamps")
+
+
+def operations(oracle: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Path of a resource -> the keys of its bodies, what it can, and its operations and actions with their status."""
+    return {
+        resource["path"]: {
+            "member": resource["body_key"],
+            "items": resource["collection_body_key"],
+            "extension": resource["extension"],
+            **{word: resource[word] for word in PROMISES},
+            "operations": _statuses(resource["operations"], "op"),
+            "actions": _statuses([*resource["member_actions"], *resource["collection_actions"]], "name"),
+        }
+        for resource in oracle["resources"]
+        if resource["project"] == "neutron" and not resource["phantom_route"]
+    }
+
+
+def _statuses(rows: list[dict[str, Any]], key: str) -> dict[str, list[Any]]:
+    """name -> [method, path, status, rule]; what the reference only announces (`missing`) is left out."""
+    there = [row for row in rows if row.get("state", "implemented") == "implemented"]
+    return {row[key]: [row["method"], row["path"], row["status"], row.get("policy")] for row in there}
+
+
+def policies(oracle: dict[str, Any]) -> list[dict[str, Any]]:
+    """The default rules of the core project: what they say, for which scopes, of which requests."""
+    return [
+        {
+            "name": rule["name"],
+            "check": rule["check"],
+            "scope_types": rule["scope_types"] or [],
+            "operations": [
+                f"{method} {operation['path'].rstrip('/')}"
+                for operation in rule["operations"]
+                for method in operation["method"]
+            ],
+        }
+        for rule in oracle["rules"]
+        if rule["project"] == "neutron"
+    ]
+
+
 def write(name: str, rows: Any) -> None:
     """One row per line, so that a change of the facts is readable."""
-    if isinstance(rows, dict):
+    if isinstance(rows, dict) and all(isinstance(value, dict) for value in rows.values()):
+        text = "{\n" + ",\n".join(f"{json.dumps(key)}: {json.dumps(value)}" for key, value in rows.items()) + "\n}\n"
+    elif isinstance(rows, dict):
         body = ",\n".join(f"{json.dumps(key)}: {_lines(value)}" for key, value in rows.items())
         text = "{\n" + body + "\n}\n"
     else:
@@ -92,6 +137,8 @@ def main(folder: Path) -> None:
     write("errors.json", errors(json.loads((folder / "errors.json").read_text())))
     write("attributes.json", attributes(api))
     write("extensions.json", extensions(api))
+    write("operations.json", operations(api))
+    write("policies.json", policies(json.loads((folder / "policies.json").read_text())))
 
 
 if __name__ == "__main__":
