@@ -240,17 +240,24 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Nat:
-    """A floating IP: one external address for one internal address, both ways (ovn-nb(5): dnat_and_snat)."""
+    """A floating IP: one external address for one internal address, both ways (ovn-nb(5): dnat_and_snat).
+
+    `gateway_port` is the id of the Gateway that it is reached by; '' for the only one.
+    """
 
     id: str
     external_ip: str
     logical_ip: str
     logical_port: str = ""
+    gateway_port: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PortForwarding:
-    """(protocol, external ip and ports) to (internal ip and ports); ranges are inclusive and of equal length, or N to 1."""
+    """(protocol, external ip and ports) to (internal ip and ports); ranges are inclusive and of equal length, or N to 1.
+
+    `gateway_port` as of Nat.
+    """
 
     id: str
     protocol: str
@@ -258,6 +265,7 @@ class PortForwarding:
     external_ports: tuple[int, int]
     internal_ip: str
     internal_ports: tuple[int, int]
+    gateway_port: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +287,13 @@ class ConntrackHelper:
 
 @dataclass(frozen=True, slots=True)
 class LogicalRouter:
-    """A router with its legs, NAT and routes. `floating_ips` holds every address that is answered for on the gateway."""
+    """A router with its legs, NAT and routes.
+
+    The default route of an IP version leads to a next hop of the first of the `gateways` that has one; with `ecmp` to
+    all next hops of all gateways at equal cost, and with `bfd` (RFC 5880) to none that is found dead, as long as another
+    lives. `ndp_proxies` are the inner IPv6 addresses that the gateways answer Neighbor Solicitations for (RFC 4861,
+    section 7.2.8) and let in; None: nothing is answered for, and routing is plain.
+    """
 
     id: str
     name: str = ""
@@ -287,6 +301,10 @@ class LogicalRouter:
     enabled: bool = True
     ports: tuple[RouterPort, ...] = ()
     gateway: Gateway | None = None
+    extra_gateways: tuple[Gateway, ...] = ()
+    ecmp: bool = False
+    bfd: bool = False
+    ndp_proxies: tuple[str, ...] | None = None
     routes: tuple[Route, ...] = ()
     nats: tuple[Nat, ...] = ()
     forwardings: tuple[PortForwarding, ...] = ()
@@ -296,6 +314,11 @@ class LogicalRouter:
     @property
     def key(self) -> Key:
         return Key("router", self.id)
+
+    @property
+    def gateways(self) -> tuple[Gateway, ...]:
+        """All legs in external networks."""
+        return ((self.gateway,) if self.gateway else ()) + self.extra_gateways
 
 
 Value = LogicalSwitch | LogicalPort | PortGroup | AddressSet | LogicalRouter
