@@ -269,3 +269,14 @@ def test_a_connection_that_breaks_is_made_anew(store: Store, far: Machine, tmp_p
     store.write(lambda connection: put(connection, "after"))
     bell.ring()
     far.eventually_sees("after")
+
+
+@at_once
+def test_who_cannot_ring_ends_with_its_store(database: str, tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    store = open_store(f"{database}_gone", tmp_path)
+    Bell(tmp_path / "near", store=store).ring()
+    (ringer,) = set(threading.enumerate()) - before
+    store.close()
+    ringer.join(PATIENCE)
+    assert not ringer.is_alive()

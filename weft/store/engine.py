@@ -80,6 +80,7 @@ def make_engine(config: Config) -> Engine:
         return engine
     return create_engine(
         url,
+        connect_args={} if "connect_timeout" in url.query else {"connect_timeout": round(PATIENCE)},
         pool_size=config.database.pool_size,
         isolation_level="REPEATABLE READ",
         pool_pre_ping=True,
@@ -132,6 +133,7 @@ class Store:
         self._writer = threading.Lock()
         self._file = DatabaseFile(self.engine.url.database if self.sqlite else None)
         self._complained: tuple[str, float] = ("", 0.0)
+        self.closed = threading.Event()
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a read-write transaction; commit; return its result. Tries again where the database says so."""
@@ -154,6 +156,7 @@ class Store:
             raise self._explain(error) from error
 
     def close(self) -> None:
+        self.closed.set()
         self.engine.dispose()
 
     @contextmanager

@@ -59,7 +59,7 @@ class Ringer:
         self._lock = threading.Lock()
 
     def ring(self) -> None:
-        """Never waits and never fails."""
+        """Never waits and never fails. Tries again until it succeeds or the store is closed."""
         if self._store.sqlite or self._due.is_set():
             return
         self._due.set()
@@ -89,7 +89,8 @@ class Ringer:
                 self._due.set()
                 _close(connection)
                 connection = None
-                time.sleep(pause)
+                if self._store.closed.wait(pause):
+                    return
                 pause = min(pause * 2, LAST_RETRY)
 
 
