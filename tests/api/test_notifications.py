@@ -234,7 +234,9 @@ def test_as_the_file_configures_it(tmp_path: Path, caplog: pytest.LogCaptureFixt
     notifier = bus.make_notifier(settings)
     with caplog.at_level(logging.INFO, "oslo.messaging.notification"):
         notifier.info(RequestContext(), "network.create.end", {"network": {}})
-    assert [one.name for one in caplog.records if one.name.startswith("oslo.")] == ["oslo.messaging.notification.network.create.end"]
+    assert [one.name for one in caplog.records if one.name.startswith("oslo.")] == [
+        "oslo.messaging.notification.network.create.end"
+    ]
     assert notifier._topics == ["a", "b"]
 
 
