@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import falcon
@@ -16,7 +16,8 @@ from weft.api.metrics import Metrics, Scrape
 from weft.api.policy import Policy
 from weft.backends.interface import Binding, HostFacts, Unbound
 from weft.backends.linux import capabilities as linux
-from weft.backends.linux.bind import bind
+from weft.backends.linux.bind import bind as bind_linux
+from weft.backends.ovn.bind import bind as bind_ovn
 from weft.config import Config
 from weft.logical.model import Segment
 from weft.reconcile.doorbell import Bell
@@ -64,6 +65,13 @@ def capabilities(config: Config) -> frozenset[str] | None:
     return getattr(hooks.every_backend().get(config.api.backend), "capabilities", None)
 
 
+BINDS: Mapping[str, Callable[[Row, Sequence[Segment], HostFacts], Binding | Unbound]] = {
+    "linux": bind_linux,
+    "ovn": bind_ovn,
+}
+"""Backend of a host -> its rules. Hosts of several backends may stand side by side."""
+
+
 class Binder:
     """Decides how a port is attached to its host, from what that host's agent last reported and its backend's rules."""
 
@@ -83,7 +91,7 @@ class Binder:
             tunnel_types=reported["configurations"].get("tunnel_types", ()),
         )
         kinds = [Segment(one["network_type"], one["physical_network"], one["segmentation_id"]) for one in segments]
-        return bind(port, kinds, facts)
+        return BINDS.get(facts.backend, bind_linux)(port, kinds, facts)
 
 
 def prepare(config: Config) -> None:

@@ -1,0 +1,108 @@
+"""Hosts of OVN as agents: they appear, change, die and return by what the Southbound database says; ports are bound to them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from tests.api.conftest import Api
+from weft.backends.ovn.chassis import Chassis
+from weft.reconcile.chassis import Reporter
+from weft.resources.agent import AGENTS, report
+
+ID = "5f3c0000-0000-4000-8000-00000000000a"
+H1 = Chassis(ID, "h1", bridge_mappings={"physnet1": "br-ex"}, zones=("az1",), ip="198.18.0.1")
+H2 = Chassis("no uuid", "h2")
+
+
+class Cloud:
+    """The chassis of a test."""
+
+    def __init__(self, api: Api, *chassis: Chassis) -> None:
+        self.api, self.chassis = api, list(chassis)
+        self.reporter = Reporter(api.config, api.store, lambda: self.chassis)
+
+    def agents(self) -> dict[str, Any]:
+        return {row["host"]: row for row in self.api.admin.list("agents")}
+
+
+@pytest.fixture
+def cloud(api: Api) -> Cloud:
+    return Cloud(api, H1, H2)
+
+
+def test_they_appear(cloud: Cloud) -> None:
+    assert cloud.reporter.write() == 2
+    row = cloud.agents()["h1"]
+    assert row["id"] == ID
+    assert (row["agent_type"], row["binary"]) == ("OVN Controller agent", "ovn-controller")
+    assert (row["alive"], row["admin_state_up"], row["availability_zone"]) == (True, True, "az1")
+    assert row["configurations"]["bridge_mappings"] == {"physnet1": "br-ex"}
+    assert len(cloud.agents()["h2"]["id"]) == 36
+
+
+def test_one_that_becomes_a_gateway_stays_the_same_agent(cloud: Cloud) -> None:
+    cloud.reporter.write()
+    cloud.api.admin.put(f"agents/{ID}", {"agent": {"description": "mine"}})
+    cloud.chassis[0] = replace(H1, gateway=True)
+    assert cloud.reporter.write() == 1
+    row = cloud.agents()["h1"]
+    assert (row["id"], row["agent_type"], row["description"]) == (ID, "OVN Controller Gateway agent", "mine")
+
+
+def test_one_that_dies_and_returns(cloud: Cloud) -> None:
+    cloud.reporter.write()
+    cloud.chassis[0] = replace(H1, alive=False)
+    cloud.reporter.write()
+    assert {host: row["alive"] for host, row in cloud.agents().items()} == {"h1": False, "h2": True}
+    cloud.chassis[0] = H1
+    cloud.reporter.write()
+    assert cloud.agents()["h1"]["alive"]
+
+
+def test_where_nothing_changes_one_statement_says_that_all_live(cloud: Cloud) -> None:
+    cloud.chassis = [Chassis(f"c{n}", f"h{n}") for n in range(200)]
+    cloud.reporter.write()
+    before = [row["heartbeat_timestamp"] for row in cloud.agents().values()]
+    with cloud.api.statements() as statements:
+        assert cloud.reporter.write() == 0
+    assert len(statements) == 1
+    assert min(row["heartbeat_timestamp"] for row in cloud.agents().values()) > max(before)
+
+
+def test_one_that_was_deleted_and_lives_comes_back(cloud: Cloud) -> None:
+    cloud.reporter.write()
+    assert cloud.api.admin.delete(f"agents/{ID}")[0] == 204
+    cloud.reporter.write()
+    cloud.reporter.write()
+    assert set(cloud.agents()) == {"h1", "h2"}
+
+
+def test_another_process_takes_over(cloud: Cloud) -> None:
+    cloud.reporter.write()
+    Cloud(cloud.api, H1, H2).reporter.write()
+    assert len(cloud.agents()) == 2
+    found = cloud.api.inside(lambda tx: tx.all(select(AGENTS.c.id).where(AGENTS.c.host == "h1")))
+    assert [row.id for row in found] == [ID]
+
+
+def test_hosts_of_two_backends_side_by_side(cloud: Cloud) -> None:
+    cloud.reporter.write()
+    said = {"backend": "linux", "tunnel_types": ["vxlan"], "bridge_mappings": {}}
+    cloud.api.inside(
+        lambda tx: report(tx, agent_type="Linux bridge agent", binary="w", topic="N/A", host="old", configurations=said)
+    )
+    net = cloud.api.make("networks", name="n")
+    bound = {}
+    for host in ("h1", "old", "nowhere"):
+        port = cloud.api.admin.make("ports", network_id=net["id"], **{"binding:host_id": host})
+        bound[host] = port["binding:vif_type"]
+    assert bound == {"h1": "ovs", "old": "bridge", "nowhere": "binding_failed"}
+    flat = {"provider:network_type": "flat", "provider:physical_network": "physnet9"}
+    other = cloud.api.admin.make("networks", name="flat", **flat)
+    port = cloud.api.admin.make("ports", network_id=other["id"], **{"binding:host_id": "h1"})
+    assert port["binding:vif_type"] == "binding_failed"
+    assert port["status_reason"] == "host h1 has no physical network physnet9"

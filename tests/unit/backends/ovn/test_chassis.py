@@ -1,0 +1,35 @@
+"""What the rows of a chassis mean, and how it appears in /agents."""
+
+from __future__ import annotations
+
+from weft.backends.ovn.chassis import CONTROLLER, GATEWAY, METADATA, agents, parse
+
+SETTINGS = {
+    "ovn-bridge-mappings": "physnet1:br-ex,physnet2:br-two",
+    "ovn-cms-options": "enable-chassis-as-gw,availability-zones=az2:az1,card-serial-number=XY",
+    "datapath-type": "netdev",
+}
+
+
+def test_rows() -> None:
+    one = parse("id-1", "h1", SETTINGS, [("vxlan", "198.18.0.1"), ("geneve", "198.18.0.1")])
+    assert (one.id, one.host, one.gateway, one.zones) == ("id-1", "h1", True, ("az1", "az2"))
+    assert one.bridge_mappings == {"physnet1": "br-ex", "physnet2": "br-two"}
+    assert (one.encaps, one.ip, one.datapath, one.card_serial) == (("geneve", "vxlan"), "198.18.0.1", "netdev", "XY")
+
+
+def test_a_host_that_says_little() -> None:
+    one = parse("id-1", "", {"ovn-cms-options": ""})
+    assert (one.host, one.bridge_mappings, one.gateway, one.zones, one.ip) == ("id-1", {}, False, (), "")
+
+
+def test_agents() -> None:
+    gateway = parse("id-1", "h1", SETTINGS, [("geneve", "198.18.0.1")])
+    plain = parse("id-2", "h2", {}, (), {"neutron:ovn-metadata-id": "meta-2"}, alive=False)
+    found = {(one.agent_type, one.host): one for one in agents([gateway, plain])}
+    assert set(found) == {(GATEWAY, "h1"), (CONTROLLER, "h2"), (METADATA, "h2")}
+    one = found[(GATEWAY, "h1")]
+    assert (one.id, one.binary, one.availability_zone, one.alive) == ("id-1", "ovn-controller", "az1,az2", True)
+    assert one.configurations["backend"] == "ovn"
+    assert one.configurations["bridge-mappings"] == "physnet1:br-ex,physnet2:br-two"
+    assert (found[(METADATA, "h2")].id, found[(METADATA, "h2")].alive) == ("meta-2", False)
