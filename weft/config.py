@@ -208,6 +208,28 @@ class Linux:
 
 
 @dataclass(frozen=True)
+class Ovn:
+    """[ovn]: where OVN's databases are."""
+
+    ovn_nb_connection: tuple[str, ...] = option(
+        ("tcp:127.0.0.1:6641",),
+        "Northbound database, as tcp:ADDRESS:PORT, ssl:ADDRESS:PORT or unix:FILE; several of a cluster.",
+    )
+    ovn_nb_private_key: str = option("", "File with our private key, for ssl.")
+    ovn_nb_certificate: str = option("", "File with our certificate.")
+    ovn_nb_ca_cert: str = option("", "File with the certificates of the authorities that the servers are trusted by.")
+    ovn_sb_connection: tuple[str, ...] = option(
+        ("tcp:127.0.0.1:6642",), "Southbound database; several of a cluster, or relays."
+    )
+    ovn_sb_private_key: str = option("", "File with our private key, for ssl.")
+    ovn_sb_certificate: str = option("", "File with our certificate.")
+    ovn_sb_ca_cert: str = option("", "File with the certificates of the authorities that the servers are trusted by.")
+    ovsdb_probe_interval: int = option(
+        60000, "Milliseconds of silence after which a server is asked whether it lives; 0: never."
+    )
+
+
+@dataclass(frozen=True)
 class Config:
     """The whole configuration."""
 
@@ -221,6 +243,7 @@ class Config:
     nova: Nova = field(default_factory=Nova)
     notifications: Notifications = field(default_factory=Notifications)
     linux: Linux = field(default_factory=Linux)
+    ovn: Ovn = field(default_factory=Ovn)
     #: sections as found in the files, for libraries that read their own (keystonemiddleware)
     files: tuple[str, ...] = ()
 
@@ -250,6 +273,7 @@ SECTIONS: Mapping[str, str] = {
     "nova": "nova",
     "notifications": "oslo_messaging_notifications",
     "linux": "linux",
+    "ovn": "ovn",
 }
 """Field of Config -> section of the file."""
 
