@@ -259,7 +259,9 @@ class Config:
 
     @property
     def database_url(self) -> str:
-        return self.database.connection or f"sqlite:///{self.state_path / 'weft.db'}"
+        """SQLAlchemy's; what does not name the driver means ours."""
+        stated = self.database.connection or f"sqlite:///{self.state_path / 'weft.db'}"
+        return stated.replace("postgresql://", "postgresql+psycopg://", 1)
 
 
 SECTIONS: Mapping[str, str] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -27,6 +28,8 @@ LOGGING = {
 }
 
 
+#: the signal for a process that another one is about to replace
+LEAVE = signal.SIGUSR1
 #: milliseconds after which a client that takes nothing of what we send is given up (TCP_USER_TIMEOUT, tcp(7))
 STUCK = 30_000
 
@@ -47,7 +50,12 @@ def listen(address: str, port: int) -> socket.socket:
         if error.errno != errno.EADDRINUSE:
             raise
         raise PortTakenError(f"port {port} of {address} is in use{_by(port)}") from error
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK)  # its connections inherit it
+    return configure(listener)
+
+
+def configure(listener: socket.socket) -> socket.socket:
+    """`listener`, with what the connections that it accepts inherit."""
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK)
     listener.setblocking(False)
     return listener
 
@@ -87,14 +95,16 @@ def serve(
             self._start_ipc()
             self._spawn_worker(0, spawn_target, target_loader).inner.run()
 
+    signals = _Signals(lambda: _stop_accepting(listener))
+
     def load() -> Any:
-        app = make_app()
+        app = _say_good_bye(make_app(), signals)
         ready()
         return app
 
     if apart:
         wrap = mp._wsgi_call_wrap  # type: ignore[attr-defined]
-        mp._wsgi_call_wrap = lambda *how: _set_apart(wrap(*how), apart, _Stop())  # type: ignore[attr-defined]
+        mp._wsgi_call_wrap = lambda *how: _set_apart(wrap(*how), apart, signals)  # type: ignore[attr-defined]
     server = InPlace(
         "weft",
         interface=Interfaces.WSGI,
@@ -107,33 +117,75 @@ def serve(
     server.serve(target_loader=load, wrap_loader=False)
 
 
-class _Stop:
-    """Calls back when the process is asked to end: who answers a request for long must let go of it."""
+class _Signals:
+    """What the process is told while granian has its main thread.
 
-    def __init__(self) -> None:
+    LEAVE: it is about to end; it takes no new connections, which are for another process, and closes each that it has
+    with the next answer. SIGTERM: it ends now, and who answers a request for long must let go of it.
+    """
+
+    def __init__(self, stop_accepting: Callable[[], None]) -> None:
+        self.leaving = False
+        self._stop_accepting = stop_accepting
         self._calls: set[Callable[[], None]] = set()
         self._asked, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         os.set_blocking(self._asked, True)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)  # granian takes the signals themselves
-        threading.Thread(target=self._wait, name="stop", daemon=True).start()
+        signal.signal(LEAVE, lambda *_: None)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)  # granian takes SIGTERM and SIGINT themselves
+        threading.Thread(target=self._wait, name="signals", daemon=True).start()
 
-    def add(self, call: Callable[[], None]) -> None:
+    def on_stop(self, call: Callable[[], None]) -> None:
         self._calls.add(call)
 
     def _wait(self) -> None:
         while signal.SIGTERM not in (asked := os.read(self._asked, 64)) and signal.SIGINT not in asked:
-            pass
+            if LEAVE in asked and not self.leaving:
+                self.leaving = True
+                self._stop_accepting()
         for call in list(self._calls):
             call()
 
 
-def _set_apart(run: Callable[[Any, Any], Any], apart: Apart, stop: _Stop) -> Callable[[Any, Any], Any]:
+def _stop_accepting(listener: socket.socket) -> None:
+    """Leave the connections that wait on `listener` to other processes, without closing those that were accepted.
+
+    Granian cannot: when it ends, it closes those on which it has not read anything yet. So in its place, behind its
+    back, comes a socket to which nobody ever connects. The kernel goes on telling of the old one; accepting finds nothing.
+    """
+    nobody = socket.socket(socket.AF_UNIX)
+    nobody.bind("")  # a name of the kernel's choice (unix(7), autobind)
+    nobody.listen()
+    nobody.setblocking(False)
+    this = os.readlink(f"/proc/self/fd/{listener.fileno()}")
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{name}") == this:
+                os.dup2(nobody.fileno(), int(name), inheritable=False)
+    nobody.close()
+
+
+def _say_good_bye(app: Any, signals: _Signals) -> Any:
+    """The application, which closes its connections with their next answers once the process is leaving."""
+
+    def application(environ: Any, start_response: Any) -> Any:
+        if not signals.leaving:
+            return app(environ, start_response)
+
+        def start(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
+            return start_response(status, [*headers, ("Connection", "close")], *error)
+
+        return app(environ, start)
+
+    return application
+
+
+def _set_apart(run: Callable[[Any, Any], Any], apart: Apart, signals: _Signals) -> Callable[[Any, Any], Any]:
     """`run` answers a request over granian's `proto`; where the path is that of `apart`, in a thread of its own."""
     free = threading.BoundedSemaphore(apart.most + 8)  # a few more, to tell them that there are too many
 
     def run_apart(proto: Any, scope: Any) -> None:
         try:
-            run(proto, {**scope, "weft.on_stop": stop.add})
+            run(proto, {**scope, "weft.on_stop": signals.on_stop})
         finally:
             free.release()
 

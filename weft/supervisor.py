@@ -1,4 +1,5 @@
-"""A tree of processes: forks children from modules already loaded, restarts those that die, ends with all of them."""
+"""A tree of processes: forks children from modules already loaded, restarts those that die, replaces them one by one when
+asked, ends with all of them."""
 
 from __future__ import annotations
 
@@ -24,8 +25,12 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 10.0
 HEALTHY = 20.0
 #: seconds in which all children have to end; who takes longer is killed
 STOP = 4.0
+#: seconds for the first start of a child that replaces another one, and for the other one to answer what it has begun
+REPLACE = 60.0
+#: seconds in which clients of a child that is replaced turn to the other one
+GOOD_BYE = 1.0
 
-#: what asks the supervisor to stop
+#: what asks the supervisor to stop; SIGHUP, where it can reload, asks for that
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 #: prctl(2), mallopt(3)
@@ -50,6 +55,8 @@ class Child:
     pid: int = 0
     ready: bool = False
     started: float = 0.0
+    #: the signal that tells it that it will be replaced, GOOD_BYE seconds before SIGTERM; 0: none
+    leave: int = 0
     #: when to start it again, and the pause before that
     due: float = 0.0
     pause: float = FIRST_PAUSE
@@ -60,13 +67,25 @@ class Child:
 class Supervisor:
     """Starts children in order, stops them in the opposite order. Lives in the main thread of a process without others."""
 
-    def __init__(self, children: list[Child]) -> None:
+    def __init__(
+        self,
+        children: list[Child],
+        reload: Callable[[], list[Child]] | None = None,
+        reloaded: Callable[[], None] = lambda: None,
+    ) -> None:
+        """With `reload`, SIGHUP does not stop: the children that it returns replace those that run.
+
+        `reloaded` is called afterwards, also when nothing could be replaced.
+        """
         self.children = children
+        self._reload = reload
+        self._reloaded = reloaded
+        self._reloading = False
         self._selector = selectors.DefaultSelector()
         self._stopping = 0
 
     def supervise(self, ready: Callable[[], None]) -> None:
-        """Run until SIGINT, SIGTERM or SIGHUP; call `ready` once when all children are.
+        """Run until SIGINT or SIGTERM (or SIGHUP, without `reload`); call `ready` once when all children are.
 
         Raises StartError, after stopping the others, if a child does not get ready the first time.
         """
@@ -87,6 +106,10 @@ class Supervisor:
                     announced = True
                     ready()
                 self._start_due()
+                if announced and self._reloading and not self._stopping:
+                    self._reloading = False
+                    self._replace_all()
+                    self._reloaded()
         finally:
             self._stop()
 
@@ -96,12 +119,15 @@ class Supervisor:
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         self._selector.register(self._woken, selectors.EVENT_READ)
         for number in SIGNALS:
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            if number != signal.SIGHUP or self._reload or signal.getsignal(number) != signal.SIG_IGN:  # nohup
                 signal.signal(number, self._ask_to_stop)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
 
     def _ask_to_stop(self, number: int, frame: object) -> None:
-        self._stopping += 1
+        if number == signal.SIGHUP and self._reload:
+            self._reloading = True
+        else:
+            self._stopping += 1
 
     def _start(self, child: Child) -> None:
         reader, writer = os.pipe2(os.O_CLOEXEC)
@@ -196,6 +222,66 @@ class Supervisor:
                     LOG.error("%s cannot be started: %s", child.name, error)
                     child.due = now + LONGEST_PAUSE
 
+    def _replace_all(self) -> None:
+        """Start each new child, and when it is ready end an old one. If one does not get ready, what is left stays."""
+        assert self._reload is not None
+        try:
+            wanted = self._reload()
+        except (RuntimeError, OSError) as error:
+            LOG.error("not reloaded: %s", error)
+            return
+        old = {child.name: child for child in self.children}
+        for new in wanted:
+            if not self._starts(new):
+                LOG.error("reloading stopped: %s did not get ready; what is not replaced yet stays", new.name)
+                return
+            if new.name in old:
+                self._end(old.pop(new.name))
+        for child in old.values():
+            self._end(child)
+        LOG.info("reloaded")
+
+    def _starts(self, new: Child) -> bool:
+        """Start a child and go on supervising until it is ready; False when it ends before, takes too long, or all stop."""
+        self._start(new)
+        deadline = time.monotonic() + REPLACE
+        while not new.ready and not self._stopping and time.monotonic() < deadline:
+            self._tend(1.0)
+            ended = _ended(new)
+            if ended:
+                LOG.error("%s %s during the start", new.name, ended)
+                self._close_pipe(new)
+                return False
+        self.children.append(new)
+        if not new.ready:
+            self._end(new)
+        return new.ready
+
+    def _end(self, child: Child) -> None:
+        """Let a child answer what it has begun, and end it for good, while the others are supervised on."""
+        self.children.remove(child)
+        if child.ready and child.leave:
+            _tell(child, child.leave)
+            until = time.monotonic() + GOOD_BYE
+            while _runs(child) and time.monotonic() < until and not self._stopping:
+                self._tend(0.5)
+        _tell(child, signal.SIGTERM)
+        asked = time.monotonic()
+        while _runs(child):
+            if time.monotonic() - asked > (STOP if self._stopping else REPLACE):
+                LOG.warning("%s did not end, killing it", child.name)
+                _kill(child)
+            else:
+                self._tend(0.5)
+        self._close_pipe(child)
+
+    def _tend(self, longest: float) -> None:
+        """A moment of supervising, `longest` seconds at most: who died is started again."""
+        due = self._next_due()
+        self._wait(longest if due is None else min(longest, due))
+        self._reap(first_start=False)
+        self._start_due()
+
     def _stop(self) -> None:
         """End the children, the last started first; a second signal, or STOP seconds, and they are killed."""
         deadline = time.monotonic() + STOP
@@ -209,9 +295,7 @@ class Supervisor:
                 left = until - time.monotonic()
                 if left <= 0 or self._stopping > asked + 1:
                     LOG.warning("%s did not stop, killing it", child.name)
-                    os.kill(child.pid, signal.SIGKILL)
-                    os.waitpid(child.pid, 0)
-                    child.pid = 0
+                    _kill(child)
                     break
                 self._wait(min(left, 0.5))
 
@@ -239,6 +323,22 @@ def spare_memory() -> None:
 def _say_ready(writer: int) -> None:
     os.write(writer, b".")
     os.close(writer)
+
+
+def _tell(child: Child, number: int) -> None:
+    if child.pid:
+        os.kill(child.pid, number)
+
+
+def _kill(child: Child) -> None:
+    os.kill(child.pid, signal.SIGKILL)
+    os.waitpid(child.pid, 0)
+    child.pid = 0
+
+
+def _runs(child: Child) -> bool:
+    _ended(child)
+    return child.pid > 0
 
 
 def _ended(child: Child) -> str | None:

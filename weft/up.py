@@ -11,7 +11,6 @@ import logging
 import logging.handlers
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weft.supervisor import Child, StartError, Supervisor, end_with
+from weft import preparation
+from weft.preparation import in_child
+from weft.supervisor import Child, StartError, Supervisor
 
 LOG = logging.getLogger(__name__)
 
@@ -57,12 +58,6 @@ class Options:
     json: bool = False
 
 
-def _prepare(config: Any) -> None:
-    from weft.app import prepare
-
-    prepare(config)
-
-
 def _api(config: Any) -> Any:
     from weft.app import make_api
 
@@ -88,18 +83,26 @@ def _events(config: Any, ready: Callable[[], None]) -> None:
     hand_over(config, ready)
 
 
+def _keeper(config: Any, ready: Callable[[], None]) -> None:
+    from weft.reconcile.keeper import run as keep
+
+    keep(config, ready)
+
+
 @dataclass(frozen=True)
 class Programs:
     """What the processes run; the defaults are Weft."""
 
     #: brings the database up to date, before anything else and in a process of its own
-    prepare: Callable[[Any], None] = _prepare
+    prepare: Callable[[Any], None] = preparation.prepare
     #: the Networking API as a WSGI application
     api: Callable[[Any], Any] = _api
     #: this host's agent; calls its second argument when it is ready, returns when it got SIGTERM
     dataplane: Callable[[Any, Callable[[], None]], None] = _dataplane
     #: hands events over to Nova and the message bus, where one is configured; like `dataplane`
     events: Callable[[Any, Callable[[], None]], None] = _events
+    #: forgets what is old, one such process at a time on a database; like `dataplane`
+    keeper: Callable[[Any, Callable[[], None]], None] = _keeper
     #: modules loaded before the processes part, so that they share the memory
     preload: tuple[str, ...] = (
         "granian.server.mp",
@@ -141,7 +144,7 @@ def read_config(configuration: Any, options: Options) -> Any:
     from oslo_config import cfg
 
     try:
-        return configuration.load(
+        config = configuration.load(
             options.config,
             api={
                 "state_path": str(Path(options.state_dir).expanduser().absolute()) if options.state_dir else None,
@@ -151,6 +154,8 @@ def read_config(configuration: Any, options: Options) -> Any:
             },
             linux={"namespace": options.namespace, "external_cidr": options.external_cidr or None},
         )
+        preparation.check_url(config.database_url)
+        return config
     except (cfg.Error, OSError, ValueError) as error:
         raise UpError(f"configuration: {error}") from error
 
@@ -339,29 +344,14 @@ def event_senders(config: Any, programs: Programs) -> list[Child]:
     return [Child("events", run)] if config.consumers else []
 
 
-def in_child(work: Callable[[], None]) -> None:
-    """Do something whose modules and memory the tree need not keep. Raises StartError if it fails; the log says why."""
-    from weft.errors import ServiceUnavailable
-    from weft.store.versions import SchemaError
+def housekeeper(config: Any, programs: Programs) -> Child:
+    """The process that forgets what is old, where no agent of this machine does."""
 
-    sys.stdout.flush()
-    parent = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            end_with(parent)
-            work()
-            code = 0
-        except (SchemaError, ServiceUnavailable) as error:
-            LOG.error("the database: %s", error)
-        except BaseException:
-            LOG.exception("the database could not be prepared")
-        finally:
-            logging.shutdown()
-            os._exit(code)
-    if os.waitpid(pid, 0)[1]:
-        raise StartError("the database could not be prepared; the log above says why")
+    def run(ready: Callable[[], None]) -> None:
+        with programs.present(config, "keeper"):
+            programs.keeper(config, ready)
+
+    return Child("keeper", run)
 
 
 def _say_ready(options: Options, config: Any, urls: Urls, clouds: Path, children: list[Child]) -> None:

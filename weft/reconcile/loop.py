@@ -7,17 +7,16 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from weft.backends.interface import Backend, Report
 from weft.config import Config
 from weft.context import internal
 from weft.logical.model import HostView, Key
-from weft.reconcile import status
+from weft.reconcile import keeper, status
 from weft.reconcile.doorbell import Doorbell
 from weft.reconcile.load import HostLoader
-from weft.store import changes, repetitions
+from weft.store import changes
 from weft.store.engine import Store
 from weft.store.transaction import Environment, Transaction
 
@@ -207,10 +206,7 @@ class Reconciler:
         return min(due for _, _, due in self._every)
 
     def _prune(self) -> None:
-        before = datetime.now(UTC) - timedelta(hours=self._config.database.change_log_hours)
-        at = before.strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._store.write(lambda connection: changes.prune(connection, at, self._config.consumers))
-        self._store.write(lambda connection: repetitions.prune(connection, at))
+        keeper.prune(self._store, self._config)
 
     def _reading(self, work: Callable[[Transaction], T]) -> T:
         return self._store.read(lambda connection: work(Transaction(connection, internal(), self._environment)))
