@@ -94,7 +94,9 @@ SHARED = {
 def share(e: Everything) -> None:
     """Let OTHER see the objects that can be shared, and use the networks of ports and subnets."""
     shared = [(kind, e.entries[path].id) for path, kind in SHARED.items()]
-    shared += [("network", e.base[name]) for name in ("flat", "wide", "private")]
+    shared += [
+        ("network", id) for name, id in e.base.items() if name in ("flat", "private") or name.startswith("networks ")
+    ]
     for kind, id in shared:
         values = {"object_type": kind, "object_id": id, "action": "access_as_shared", "target_tenant": OTHER}
         e.owner.make("rbac-policies", **values)

@@ -17,6 +17,7 @@ from weft.registry.resource import Resource, Row
 from weft.registry.strategy import Filter, Strategy
 from weft.resources.network import NETWORKS
 from weft.resources.subnet import SUBNETS
+from weft.store.rows import PIECE
 from weft.store.transaction import Transaction
 
 ALIAS, DETAILS = "network-ip-availability", "network-ip-availability-details"
@@ -44,6 +45,7 @@ MOST_IDS = 5000
 """Ids in one statement; databases limit its parameters."""
 
 _VERSIONS = "ip versions of availability"
+_EVERY = "availability of every network"
 _used = func.count(ALLOCATIONS.c.ip_address)
 _edge = or_(
     ALLOCATIONS.c.ip_address == SUBNETS.c.gateway_ip,
@@ -81,15 +83,12 @@ class AvailabilityStrategy(Strategy):
 
     def view_many(self, tx: Transaction, rows: list[Row]) -> None:
         versions: frozenset[int] = tx.once(_VERSIONS, frozenset)
-        by_id = {row["id"]: row for row in rows}
+        every: dict[str, list[Row]] = tx.once(_EVERY, dict)
+        if len(rows) >= PIECE and not every:
+            every.update(_subnets(tx, None, versions))  # a long list: its other pieces need them too
+        found = every or _subnets(tx, [row["id"] for row in rows], versions)
         for row in rows:
-            row["subnet_ip_availability"] = []
-        found = [one for one in _counted(tx, list(by_id)) if not versions or one.ip_version in versions]
-        inside = _used_inside(tx, found)
-        for one in found:
-            by_id[one.network_id]["subnet_ip_availability"].append(_subnet(one, inside[one.id]))
-        for row in rows:
-            subnets = row["subnet_ip_availability"]
+            row["subnet_ip_availability"] = subnets = found.get(row["id"], [])
             row.update({name: sum(one[name] for one in subnets) for name in COUNTS})
             details = [one["ip_availability_details"] for one in subnets]
             row["ip_availability_details"] = {name: sum(one[name] for one in details) for name in FINER_COUNTS}
@@ -106,8 +105,20 @@ def _portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
         yield ids[start : start + MOST_IDS]
 
 
-def _counted(tx: Transaction, networks: Sequence[str]) -> list[Any]:
+def _subnets(tx: Transaction, networks: Sequence[str] | None, versions: frozenset[int]) -> dict[str, list[Row]]:
+    """Network -> its subnets as the API shows them here; None: of all networks."""
+    found = [one for one in _counted(tx, networks) if not versions or one.ip_version in versions]
+    inside = _used_inside(tx, found)
+    result: dict[str, list[Row]] = {}
+    for one in found:
+        result.setdefault(one.network_id, []).append(_subnet(one, inside[one.id]))
+    return result
+
+
+def _counted(tx: Transaction, networks: Sequence[str] | None) -> Sequence[Any]:
     """The subnets of the networks, with how many of their addresses are used."""
+    if networks is None:
+        return tx.all(_COUNTED)
     return [one for ids in _portions(networks) for one in tx.all(_COUNTED.where(SUBNETS.c.network_id.in_(ids)))]
 
 

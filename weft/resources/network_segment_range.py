@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Boolean, Column, String, Table, select
@@ -78,19 +79,14 @@ class RangeStrategy(Strategy):
     def view_many(self, tx: Transaction, rows: list[Row]) -> None:
         if not rows:
             return
-        columns = (_SEGMENTS.network_type, _SEGMENTS.physical_network, _SEGMENTS.segmentation_id, NETWORKS.c.project_id)
-        types = {row["network_type"] for row in rows}
-        carried = select(*columns).join(NETWORKS, NETWORKS.c.id == _SEGMENTS.network_id)
-        found = tx.all(carried.where(_SEGMENTS.network_type.in_(sorted(types)), _SEGMENTS.segmentation_id.is_not(None)))
+        # Of a list's later pieces nobody knows yet which types they have.
+        carried = _carried(tx, {rows[0]["network_type"]} if len(rows) == 1 else set(RANGED))
         for row in rows:
-            place = (row["network_type"], row["physical_network"])
-            used = {
-                one.segmentation_id: one.project_id
-                for one in found
-                if (one.network_type, one.physical_network or "") == place
-                and row["minimum"] <= one.segmentation_id <= row["maximum"]
-            }
-            row["used"] = {str(number): used[number] for number in sorted(used)}
+            numbers = carried.get((row["network_type"], row["physical_network"]), [])
+            first = bisect_left(numbers, (row["minimum"],))
+            behind = bisect_left(numbers, (row["maximum"] + 1,))
+            used = dict(numbers[first:behind])
+            row["used"] = {str(number): project for number, project in used.items()}
             row["available"] = [number for number in range(row["minimum"], row["maximum"] + 1) if number not in used]
 
     def lists_write(self, tx: Transaction, query: Any) -> bool:
@@ -138,6 +134,21 @@ class RangeStrategy(Strategy):
         _refuse_default(row)
         if row["used"]:
             raise errors.NetworkSegmentRangeReferencedByProject(id=row["id"])
+
+
+def _carried(tx: Transaction, types: set[str]) -> Mapping[tuple[str, str], list[tuple[int, str]]]:
+    """(type, physical network) -> (id, project) of the networks there, by id. Each type is read once a transaction."""
+    known: dict[str, dict[tuple[str, str], list[tuple[int, str]]]] = tx.once("carried ids", dict)
+    missing = types - known.keys()
+    if missing:
+        columns = (_SEGMENTS.network_type, _SEGMENTS.physical_network, _SEGMENTS.segmentation_id, NETWORKS.c.project_id)
+        segments = select(*columns).join(NETWORKS, NETWORKS.c.id == _SEGMENTS.network_id)
+        carried = segments.where(_SEGMENTS.network_type.in_(sorted(missing)), _SEGMENTS.segmentation_id.is_not(None))
+        known.update({network_type: {} for network_type in missing})
+        for one in tx.all(carried.order_by(_SEGMENTS.segmentation_id)):
+            place = (one.network_type, one.physical_network or "")
+            known[one.network_type].setdefault(place, []).append((one.segmentation_id, one.project_id))
+    return {place: numbers for network_type in types for place, numbers in known[network_type].items()}
 
 
 def _noted(tx: Transaction) -> dict[str, Range]:
