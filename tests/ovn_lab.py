@@ -7,15 +7,11 @@ is a child that the kernel kills when the tests end, however they end, so no pid
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import fcntl
 import itertools
 import os
 import re
 import shutil
 import signal
-import socket
-import struct
 import subprocess
 import tempfile
 import time
@@ -26,6 +22,7 @@ from pathlib import Path
 from tests.ovn_db import Database, mapped
 from weft.backends.linux import netns
 from weft.backends.linux.links import Address, Create, Delete, Link, Links, Modify
+from weft.backends.ovn import offload
 
 PROGRAMS = (
     "ovn-nbctl",
@@ -71,15 +68,6 @@ def wait_until(condition: Callable[[], object], seconds: float = 10, what: str =
     while not condition():
         assert time.monotonic() < end, f"it did not happen: {what or condition}"
         time.sleep(0.01)
-
-
-def no_checksum_offload(namespace: str, link: str) -> None:
-    """Let the kernel compute checksums of what leaves by this link: the userspace datapath passes them on as they are, and
-    TCP and UDP with a checksum left to hardware would be thrown away (ethtool -K LINK tx off)."""
-    siocethtool, stxcsum = 0x8946, 0x17
-    value = (ctypes.c_uint32 * 2)(stxcsum, 0)
-    with netns.open_socket(namespace, socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        fcntl.ioctl(sock, siocethtool, struct.pack("16sP16x", link.encode(), ctypes.addressof(value)))
 
 
 @dataclass
@@ -204,7 +192,7 @@ class Chassis:
         assert self.links is not None
         links = self.links
         wait_until(lambda: {"br-phy", "br-ex"} <= set(links.dump()), what=f"bridges of {self.host}")
-        no_checksum_offload(self.namespace, "br-phy")
+        offload.off(self.namespace, "br-phy")
         assert links.apply([Modify(Link("br-phy", up=True, mtu=UNDERLAY_MTU)), Modify(Link("br-ex", up=True))]) == {}
         assert links.change_addresses([Address("br-phy", f"{self.ip}/24")]) == {}
 
@@ -236,7 +224,7 @@ class Chassis:
         """What a hypervisor does: links of this namespace (name -> (port id, MAC)) become ports of br-int."""
         line: list[str] = []
         for link, (port, mac) in ports.items():
-            no_checksum_offload(self.namespace, link)
+            offload.off(self.namespace, link)
             ids = {"iface-id": port, "attached-mac": mac, "iface-status": "active"}
             line += ["--", "--may-exist", "add-port", "br-int", link, "--", "set", "interface", link]
             line += [f'external_ids:{name}="{value}"' for name, value in ids.items()]
@@ -371,7 +359,7 @@ class Ovn:
         with contextlib.closing(Links(namespace)) as links:
             assert links.apply([Modify(Link("eth0", up=True))]) == {}
             assert links.change_addresses(Address("eth0", cidr) for cidr in cidrs) == {}
-        no_checksum_offload(namespace, "eth0")
+        offload.off(namespace, "eth0")
         return namespace
 
     def clear(self) -> None:

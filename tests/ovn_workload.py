@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tests.ovn_lab import Chassis, no_checksum_offload
+from tests.ovn_lab import Chassis
 from weft.backends.linux import names, netns
 from weft.backends.linux.links import Address, Create, Delete, Link, Links, Modify
+from weft.backends.ovn import offload
 
 QUIET = {"net/ipv6/conf/default/accept_dad": 0, "net/ipv6/conf/all/accept_dad": 0, "net/ipv6/conf/default/accept_ra": 0}
 
@@ -36,7 +37,7 @@ def plug(chassis: Chassis, devices: Iterable[Device]) -> None:
     taps = [Link(one.link, "veth", one.mtu, True, peer=(one.namespace, "eth0"), peer_mac=one.mac) for one in devices]
     assert chassis.links.apply([Create(tap) for tap in taps]) == {}
     for one in devices:
-        no_checksum_offload(one.namespace, "eth0")
+        offload.off(one.namespace, "eth0")
         links = Links(one.namespace)
         assert links.apply([Modify(Link("eth0", up=True, mtu=one.mtu))]) == {}
         assert links.change_addresses(Address("eth0", cidr) for cidr in one.cidrs) == {}

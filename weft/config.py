@@ -224,6 +224,12 @@ class Ovn:
     ovn_sb_private_key: str = option("", "File with our private key, for ssl.")
     ovn_sb_certificate: str = option("", "File with our certificate.")
     ovn_sb_ca_cert: str = option("", "File with the certificates of the authorities that the servers are trusted by.")
+    ovsdb_connection: str = option(
+        "unix:/var/run/openvswitch/db.sock", "Database of the Open vSwitch of a host, for its metadata agent."
+    )
+    namespace: str = option(
+        "", "Network namespace that a host's switch runs in; empty: the one that the agent runs in."
+    )
     ovsdb_probe_interval: int = option(
         60000, "Milliseconds of silence after which a server is asked whether it lives; 0: never."
     )

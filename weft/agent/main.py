@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import resource
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
 from weft import hooks
@@ -30,6 +30,8 @@ ROLES = (
 )
 """(agent_type, binary, topic) under which one process of ours appears in /agents, so that operators' tools find what they
 look for."""
+OVN_ROLES = (("OVN Metadata agent", "neutron-ovn-metadata-agent", "n/a"),)
+"""The same on a host of OVN: what ovn-controller does, that says itself."""
 
 
 class Heartbeat:
@@ -44,7 +46,7 @@ class Heartbeat:
 
         def work(connection: object) -> None:
             tx = Transaction(connection, internal(), Environment(self._config))  # type: ignore[arg-type]
-            for agent_type, binary, topic in ROLES:
+            for agent_type, binary, topic in OVN_ROLES if self._backend.name == "ovn" else ROLES:
                 agents.report(
                     tx,
                     agent_type=agent_type,
@@ -86,7 +88,7 @@ class Heartbeat:
 
 def make_backend(config: Config) -> Backend:
     """The dataplane that the configuration names. ValueError, in words for the operator, for one that is not there."""
-    makers: dict[str, Callable[[Config], Backend]] = {"linux": _linux, **hooks.every_backend()}
+    makers: dict[str, Callable[[Config], Backend]] = {"linux": _linux, "ovn": _ovn, **hooks.every_backend()}
     try:
         return makers[config.api.backend](config)
     except KeyError:
@@ -102,14 +104,22 @@ def _linux(config: Config) -> Backend:
     return LinuxBackend(config, Routers(namespace), Responder(config, namespace))
 
 
+def _ovn(config: Config) -> Backend:
+    from weft.backends.ovn.metadata import MetadataHost
+
+    return MetadataHost(config)
+
+
 def _allow_many_files() -> None:
     """Raise the soft limit of open files to the hard one: each router and network has sockets of its own."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _log_changes(changes: Iterable[str]) -> None:
-    for change in changes:
+def _mend_external(config: Config) -> None:
+    from weft.backends.linux import external
+
+    for change in external.set(config.linux):
         LOG.warning("drift mended: %s", change)
 
 
@@ -127,14 +137,21 @@ def mend_once(config: Config) -> list[str]:
     return [*report.drift, *(f"still failing: {key.kind} {key.id}: {why}" for key, why in report.failed.items())]
 
 
-def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
-    """Work until SIGTERM or SIGINT; the dataplane stays as it is. Calls `ready` when it first equals the database."""
+def _with_host_namespace(config: Config) -> Config:
+    """Make the namespace of the Linux dataplane, with the machine's own way into it."""
     from weft.backends.linux import external, netns
 
-    _allow_many_files()
     config = replace(config, linux=external.mapped(config.linux))
     netns.create(config.linux.namespace, netns.HOST_SYSCTLS if config.linux.namespace else None)
     external.set(config.linux)
+    return config
+
+
+def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
+    """Work until SIGTERM or SIGINT; the dataplane stays as it is. Calls `ready` when it first equals the database."""
+    _allow_many_files()
+    if config.api.backend != "ovn":
+        config = _with_host_namespace(config)
     store = Store(config)
     bell = Doorbell(config.state_path, store=store)
     backend = make_backend(config)
@@ -142,8 +159,8 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
     engine = Reconciler(config, store, backend, bell, HealthFile(config.state_path).write, ring)
     heartbeat = Heartbeat(config, store, backend, engine)
     engine.every(config.api.report_interval, heartbeat.beat)
-    if config.linux.external_cidr:
-        engine.every(config.api.report_interval, lambda: _log_changes(external.set(config.linux)))
+    if config.linux.external_cidr and config.api.backend != "ovn":
+        engine.every(config.api.report_interval, lambda: _mend_external(config))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: engine.stop())
     signal.signal(signal.SIGHUP, lambda *_: engine.ask_for_audit())

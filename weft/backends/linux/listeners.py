@@ -32,6 +32,16 @@ def open_router() -> Sockets:
     return _open(router.METADATA_PORT, router.DNS_PORT, socket.AF_INET)
 
 
+def open_http() -> tuple[socket.socket, ...]:
+    """Sockets where only metadata is served, on every address; to be called inside its namespace."""
+    first = _bound(socket.AF_INET, socket.SOCK_STREAM, 80)
+    try:
+        return first, _bound(socket.AF_INET6, socket.SOCK_STREAM, 80)
+    except OSError:
+        first.close()
+        raise
+
+
 def _open(http: int, dns: int, *families: socket.AddressFamily) -> Sockets:
     """On every address: our two are the only ones there, and they may be taken away and given back meanwhile."""
     with ExitStack() as stack:

@@ -135,10 +135,10 @@ class Services:
             inside = Links(port.namespace)
             try:
                 changed |= self._connect(host, inside, port)
-                changed |= self._address(inside, port)
+                changed |= address(inside, port.cidrs)
             finally:
                 inside.close()
-            _filter(port.namespace)
+            hold_to_services(port.namespace)
         except (OSError, NftError, Failed) as fault:
             self._made.pop(port.network_id, None)
             report.failed[Key("switch", port.network_id)] = f"service port: {fault}"
@@ -158,7 +158,7 @@ class Services:
             changes.append(Delete(port.link))
             del here[port.link]
         if port.link not in here and INSIDE in there:
-            _raise(inside.apply([Delete(INSIDE)]))  # its other end is in a host namespace that was
+            check(inside.apply([Delete(INSIDE)]))  # its other end is in a host namespace that was
         outer = Link(
             port.link,
             kind="veth",
@@ -170,32 +170,35 @@ class Services:
             isolated=True,  # from what leads to other hosts, where the same addresses are
         )
         changes += links.diff(here, [outer])
-        _raise(host.apply(changes))
+        check(host.apply(changes))
         inner = links.diff(inside.get([INSIDE]), [Link(INSIDE, mtu=port.mtu, up=True, mac=port.mac)])
-        _raise(inside.apply(inner))
+        check(inside.apply(inner))
         return bool(changes or inner)
 
-    def _address(self, inside: Links, port: ServicePort) -> bool:
-        """Our two addresses, and a route on link to each subnet."""
-        addresses = {Address(INSIDE, f"{SERVICE4}/32"), Address(INSIDE, f"{SERVICE6}/64")}
-        have = inside.addresses()
-        _raise(inside.change_addresses(add=addresses - have, remove=have - addresses))
-        routes = {Route(cidr, link=INSIDE) for cidr in port.cidrs}
-        present = inside.routes()
-        _raise(inside.change_routes(add=routes - present, remove=present - routes))
-        return have != addresses or present != routes
+
+def address(inside: Links, cidrs: frozenset[str]) -> bool:
+    """Give INSIDE our two addresses, and a route on link to each subnet; whether anything was different. Raises Failed."""
+    addresses = {Address(INSIDE, f"{SERVICE4}/32"), Address(INSIDE, f"{SERVICE6}/64")}
+    have = inside.addresses()
+    check(inside.change_addresses(add=addresses - have, remove=have - addresses))
+    routes = {Route(cidr, link=INSIDE) for cidr in cidrs}
+    present = inside.routes()
+    check(inside.change_routes(add=routes - present, remove=present - routes))
+    return have != addresses or present != routes
 
 
 class Failed(Exception):
     """What the kernel refused, in words."""
 
 
-def _raise(failed: Mapping[str, str] | Mapping[Address, str] | Mapping[Route, str]) -> None:
+def check(failed: Mapping[str, str] | Mapping[Address, str] | Mapping[Route, str]) -> None:
+    """Raise Failed for the first of these failures."""
     for what, reason in failed.items():
         raise Failed(f"{what}: {reason}")
 
 
-def _filter(namespace: str) -> None:
+def hold_to_services(namespace: str) -> None:
+    """Let nothing into the namespace but questions to its services. Raises NftError."""
     nft = Nft(namespace)
     try:
         nft.run(RULES)

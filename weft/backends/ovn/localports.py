@@ -1,0 +1,176 @@
+"""The local ports of one host: namespace, veth and port of br-int for each network that has a workload here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from weft.backends.interface import Report
+from weft.backends.linux import links, netns, services
+from weft.backends.linux.links import Create, Delete, Link, Links, Modify
+from weft.backends.linux.nft import NftError
+from weft.backends.ovn import localport, offload
+from weft.logical.model import HostView, Key
+
+OURS = "weft-localport"
+"""external_ids of the interfaces that we plugged: the network's id."""
+TIMEOUT = 10
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPort:
+    """One network's, as this host needs it. `cidrs`: the IPv4 subnets, each reached on link."""
+
+    network_id: str
+    mtu: int
+    cidrs: frozenset[str]
+
+
+def render(view: HostView) -> dict[str, LocalPort]:
+    """By network id: where a workload is that may ask. Pure."""
+    used = {port.switch for port in view.ports.values() if port.enabled}
+    return {
+        switch.id: LocalPort(
+            switch.id, switch.mtu, frozenset(subnet.cidr for subnet in switch.subnets if subnet.ip_version == 4)
+        )
+        for switch in view.switches.values()
+        if switch.id in used and switch.enabled and switch.subnets
+    }
+
+
+class OvsError(Exception):
+    """What ovs-vsctl refused, in its words."""
+
+
+class Switch:
+    """The Open vSwitch of this host."""
+
+    def __init__(self, connection: str) -> None:
+        self._connection = connection
+
+    def plugged(self) -> dict[str, str]:
+        """Interface -> network, of those that are ours. Raises OvsError."""
+        output = self._run(
+            "--format=json", "--columns=name,external_ids", "find", "Interface", f"external_ids:{OURS}!=''"
+        )
+        rows = json.loads(output or '{"data": []}')["data"]
+        return {name: dict(ids[1])[OURS] for name, ids in rows if OURS in dict(ids[1])}
+
+    def plug(self, ports: Iterable[str]) -> None:
+        """Make the links of these networks ports of br-int, in one transaction. Raises OvsError."""
+        words: list[str] = []
+        for network_id in ports:
+            link = localport.link(network_id)
+            ids = [f"iface-id={localport.name(network_id)}", f"{OURS}={network_id}"]
+            words += ["--", "--may-exist", "add-port", "br-int", link, "--", "set", "Interface", link]
+            words += [f"external_ids:{one}" for one in ids]
+        if words:
+            self._run("--no-wait", *words[1:])
+
+    def unplug(self, names: Iterable[str]) -> None:
+        """They are ports no longer. Waits for the switch: it would not notice a device that is another one of that name."""
+        words = [word for name in names for word in ("--", "--if-exists", "del-port", "br-int", name)]
+        if words:
+            self._run(*words[1:])
+
+    def _run(self, *words: str) -> str:
+        line = ["ovs-vsctl", f"--db={self._connection}", f"--timeout={TIMEOUT}", *words]
+        try:
+            done = subprocess.run(line, text=True, capture_output=True, timeout=TIMEOUT + 5)
+        except (OSError, subprocess.TimeoutExpired) as fault:
+            raise OvsError(str(fault)) from fault
+        if done.returncode:
+            raise OvsError(done.stderr.strip().removeprefix("ovs-vsctl: "))
+        return done.stdout
+
+
+class LocalPorts:
+    """Those of one host. `namespace`: where its switch runs. One call at a time."""
+
+    def __init__(self, namespace: str, connection: str) -> None:
+        self._host, self._switch = namespace, Switch(connection)
+        self._made: dict[str, LocalPort] = {}
+        self._renewed: set[str] = set()
+
+    def set(self, view: HostView, full: bool) -> Report:
+        """Make those that are wanted, take away ours that are not. `full`: look at every one, and at everything that is
+        ours, whatever this process remembers."""
+        report = Report()
+        wanted = render(view)
+        if not full and wanted == self._made:
+            return report
+        known = frozenset(self._made)
+        self._renewed = set()
+        host = Links(self._host)
+        try:
+            plugged = self._switch.plugged()
+            self._remove(host, wanted, plugged)
+            for port in wanted.values():
+                if full or self._made.get(port.network_id) != port:
+                    self._make(host, port, report)
+            missing = [id for id in wanted if id in self._made and localport.link(id) not in plugged]
+            report.drift += [f"the local port of network {id} was not plugged" for id in missing if id in known]
+            stale = {localport.link(id): id for id in self._renewed if localport.link(id) in plugged}
+            self._switch.unplug(stale)
+            self._switch.plug([*missing, *stale.values()])
+        except OvsError as fault:
+            report.failed |= {Key("switch", id): f"Open vSwitch: {fault}" for id in wanted}
+            self._made.clear()
+        finally:
+            host.close()
+        return report
+
+    def _remove(self, host: Links, wanted: Mapping[str, LocalPort], plugged: Mapping[str, str]) -> None:
+        """Take away what is ours and nobody needs."""
+        unwanted = [link for link, id in plugged.items() if id not in wanted]
+        self._switch.unplug(unwanted)
+        host.apply([Delete(link) for link in unwanted])
+        prefix = localport.namespaces(self._host)
+        for name in netns.names():
+            if name.startswith(prefix) and name.removeprefix(prefix) not in wanted:
+                netns.delete(name)
+        self._made = {id: port for id, port in self._made.items() if id in wanted}
+
+    def _make(self, host: Links, port: LocalPort, report: Report) -> None:
+        id = port.network_id
+        namespace = localport.namespace(id, self._host)
+        try:
+            changed = netns.create(namespace, services.SYSCTLS)
+            inside = Links(namespace)
+            try:
+                changed |= self._connect(host, inside, port, namespace)
+                changed |= services.address(inside, port.cidrs)
+            finally:
+                inside.close()
+            offload.off(namespace, services.INSIDE)
+            services.hold_to_services(namespace)
+        except (OSError, NftError, services.Failed) as fault:
+            self._made.pop(id, None)
+            report.failed[Key("switch", id)] = f"local port: {fault}"
+            return
+        if changed and self._made.get(id) == port:
+            report.drift.append(f"the local port of network {id} was not as made")
+        self._made[id] = port
+
+    def _connect(self, host: Links, inside: Links, port: LocalPort, namespace: str) -> bool:
+        """The veth between the switch and the namespace; whether anything had to be done."""
+        name = localport.link(port.network_id)
+        mac = localport.mac(port.network_id)
+        here, there = host.get([name]), inside.get([services.INSIDE])
+        changes: list[links.Change] = []
+        if name in here and services.INSIDE not in there:
+            changes.append(Delete(name))
+            here = {}
+        if name not in here:
+            inside.apply([Delete(services.INSIDE)])
+            made = Link(name, "veth", port.mtu, True, peer=(namespace, services.INSIDE), peer_mac=mac)
+            changes.append(Create(made))
+            self._renewed.add(port.network_id)
+        elif (here[name].mtu, here[name].up) != (port.mtu, True):
+            changes.append(Modify(Link(name, mtu=port.mtu, up=True)))
+        services.check(host.apply(changes))
+        inner = links.diff(inside.get([services.INSIDE]), [Link(services.INSIDE, mtu=port.mtu, up=True, mac=mac)])
+        services.check(inside.apply(inner))
+        return bool(changes or inner)
