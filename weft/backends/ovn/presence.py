@@ -90,19 +90,23 @@ def _nowhere(value: LogicalPort, switch: LogicalSwitch | None, hosts: Hosts) -> 
     return f"host {value.host} has no physical network {', '.join(physical)}"
 
 
-def router(value: LogicalRouter, wish: placement.Wish, ports: Mapping[str, Seen], hosts: Hosts) -> Status:
-    """Of a router: its legs are known to every chassis, its gateway lives on one. `wish` is what the gateway needs."""
+def router(
+    value: LogicalRouter, wishes: Mapping[str, placement.Wish], ports: Mapping[str, Seen], hosts: Hosts
+) -> Status:
+    """Of a router: its legs are known to every chassis, each gateway lives on one. `wishes`: what each gateway needs."""
     if not value.enabled:
         return Status(False, "the router is administratively down")
-    missing = [leg.id for leg in value.ports if f"lrp-{leg.id}" not in ports]
-    if missing:
+    if any(f"lrp-{leg.id}" not in ports for leg in value.ports):
         return Status(False, "waiting for ovn-northd to take it over")
-    if value.gateway is None:
-        return UP
-    seen = ports.get(gateway_port(value.gateway.id))
+    reasons = [_homeless(gateway.id, wishes[gateway.id], ports, hosts) for gateway in value.gateways]
+    reason = next(filter(None, reasons), "")
+    return Status(not reason, reason)
+
+
+def _homeless(gateway: str, wish: placement.Wish, ports: Mapping[str, Seen], hosts: Hosts) -> str:
+    """Why that gateway lives nowhere; '' where it does."""
+    seen = ports.get(gateway_port(gateway))
     if seen is not None and seen.chassis:
-        return UP
-    reason = placement.why_none(wish, hosts.by_id.values())
-    if reason:
-        return Status(False, reason)
-    return Status(False, "no chassis has taken its gateway yet" if seen else "waiting for ovn-northd to take it over")
+        return ""
+    waiting = "no chassis has taken its gateway yet" if seen else "waiting for ovn-northd to take it over"
+    return placement.why_none(wish, hosts.by_id.values()) or waiting

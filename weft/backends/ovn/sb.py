@@ -121,7 +121,7 @@ class Southbound:
                 found[key] = self._tell(key, port, desired.switches.get(port.switch))
             elif key.kind == "router" and key.id in desired.routers:
                 router = desired.routers[key.id]
-                found[key] = self._tell(key, router, _wish(router, desired, (zones or {}).get(key.id, ())))
+                found[key] = self._tell(key, router, _wishes(router, desired, (zones or {}).get(key.id, ())))
             else:
                 self._told.pop(key, None)
         return found
@@ -253,10 +253,16 @@ def _schema() -> Any:
     return helper
 
 
-def _wish(router: LogicalRouter, desired: HostView, zones: tuple[str, ...]) -> placement.Wish:
-    switch = desired.switches.get(router.gateway.switch) if router.gateway else None
-    networks = [segment.physical_network for segment in switch.segments if segment.physical_network] if switch else []
-    return placement.Wish(networks[0] if networks else "", zones)
+def _wishes(router: LogicalRouter, desired: HostView, zones: tuple[str, ...]) -> dict[str, placement.Wish]:
+    """What each gateway of the router needs."""
+    found = {}
+    for gateway in router.gateways:
+        switch = desired.switches.get(gateway.switch)
+        networks = (
+            [segment.physical_network for segment in switch.segments if segment.physical_network] if switch else []
+        )
+        found[gateway.id] = placement.Wish(networks[0] if networks else "", zones)
+    return found
 
 
 def _legs(value: Any) -> list[str]:
@@ -264,7 +270,7 @@ def _legs(value: Any) -> list[str]:
     if not isinstance(value, LogicalRouter):
         return []
     legs = [f"lrp-{leg.id}" for leg in value.ports]
-    return [*legs, presence.gateway_port(value.gateway.id)] if value.gateway else legs
+    return legs + [presence.gateway_port(gateway.id) for gateway in value.gateways]
 
 
 def _seen(row: Any) -> Seen:

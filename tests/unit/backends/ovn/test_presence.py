@@ -78,7 +78,7 @@ LEGS = {"lrp-leg": Seen("patch"), "lrp-gate": Seen("patch")}
     ],
 )
 def test_routers(value: LogicalRouter, wish: Wish, ports: dict[str, Seen], reason: str) -> None:
-    assert presence.router(value, wish, ports, HOSTS) == Status(not reason, reason)
+    assert presence.router(value, {"gate": wish}, ports, HOSTS) == Status(not reason, reason)
 
 
 def test_of_two_with_the_same_name_the_living_counts() -> None:
