@@ -11,12 +11,20 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from weft.connections import BODIES, MOST, Guard, Workers, raise_file_limit
+
 LOG = logging.getLogger(__name__)
 
+Run = Callable[[Any, Any], Any]
+"""Answers a request: its arguments are granian's `proto` and the environment."""
+
 BACKLOG = 1024
+#: milliseconds for the headers of a request, and for a client to begin another one
+IDLE = 30_000
 #: granian logs where everything else does
 LOGGING = {
     "handlers": {},
@@ -81,7 +89,8 @@ def serve(
     runs right here: one process less for each service, and its pages shared with all others.
     """
     from granian._granian import SocketHolder
-    from granian.constants import Interfaces
+    from granian.constants import HTTPModes, Interfaces
+    from granian.http import HTTP1Settings
     from granian.log import LogLevels
     from granian.server import mp
 
@@ -102,15 +111,27 @@ def serve(
         ready()
         return app
 
-    if apart:
-        wrap = mp._wsgi_call_wrap  # type: ignore[attr-defined]
-        mp._wsgi_call_wrap = lambda *how: _set_apart(wrap(*how), apart, signals)  # type: ignore[attr-defined]
+    raise_file_limit()
+    guard = Guard(listener)
+    workers = Workers(threads, guard.too_many_bodies)
+    wrap = mp._wsgi_call_wrap  # type: ignore[attr-defined]
+
+    def choose(*how: Any) -> Run:
+        run = wrap(*how)
+        guard.start()
+        work = partial(workers.run, run)
+        return _set_apart(run, work, apart, signals) if apart else work
+
+    mp._wsgi_call_wrap = choose  # type: ignore[attr-defined, assignment]
     server = InPlace(
         "weft",
         interface=Interfaces.WSGI,
-        blocking_threads=threads,
+        http=HTTPModes.http1,  # only so does granian's time limit hold for a client that says nothing at all
+        http1_settings=HTTP1Settings(header_read_timeout=IDLE),
+        blocking_threads=threads + BODIES,
         runtime_blocking_threads=1,
         backlog=BACKLOG,
+        backpressure=MOST,
         log_level=LogLevels.error,
         log_dictconfig=LOGGING,
     )
@@ -179,8 +200,8 @@ def _say_good_bye(app: Any, signals: _Signals) -> Any:
     return application
 
 
-def _set_apart(run: Callable[[Any, Any], Any], apart: Apart, signals: _Signals) -> Callable[[Any, Any], Any]:
-    """`run` answers a request over granian's `proto`; where the path is that of `apart`, in a thread of its own."""
+def _set_apart(run: Run, work: Run, apart: Apart, signals: _Signals) -> Run:
+    """`work` answers a request; where the path is that of `apart`, `run` does, in a thread of its own."""
     free = threading.BoundedSemaphore(apart.most + 8)  # a few more, to tell them that there are too many
 
     def run_apart(proto: Any, scope: Any) -> None:
@@ -192,7 +213,7 @@ def _set_apart(run: Callable[[Any, Any], Any], apart: Apart, signals: _Signals) 
     def choose(proto: Any, scope: Any) -> Any:
         if scope["PATH_INFO"] == apart.path and free.acquire(blocking=False):
             return threading.Thread(target=run_apart, args=(proto, scope), name="apart", daemon=True).start()
-        return run(proto, scope)
+        return work(proto, scope)
 
     return choose
 
