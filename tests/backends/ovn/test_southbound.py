@@ -110,10 +110,10 @@ def test_a_lost_report_is_made_again(ovn: Ovn, monkeypatch: pytest.MonkeyPatch) 
 
 def test_what_happened_while_the_server_was_away(watch: Watch) -> None:
     """A port that came, one that went and a host that changed meanwhile: of none an event was heard."""
-    watch.nb("ls-add", "n", "--", "lsp-add", "n", watch.port.id, "--", "lsp-add", "n", "gone")
     watch.now()
+    watch.nb("ls-add", "n", "--", "lsp-add", "n", watch.port.id, "--", "lsp-add", "n", "gone")
     watch.becomes("waiting for the host h1 to plug it")
-    assert "gone" in watch.southbound._ports
+    wait_until(lambda: "gone" in watch.southbound._ports)
     watch.ovn.stop_database("sb")
     watch.nb("lsp-del", watch.port.id, "--", "lsp-del", "gone", "--", "lsp-add", "n", "new")
     watch.ovn.start_database("sb")
@@ -123,8 +123,8 @@ def test_what_happened_while_the_server_was_away(watch: Watch) -> None:
 
 def test_a_database_that_was_made_anew(watch: Watch) -> None:
     """Hosts and northd fill it again; so does what we know."""
-    watch.nb("ls-add", "n", "--", "lsp-add", "n", watch.port.id)
     watch.now()
+    watch.nb("ls-add", "n", "--", "lsp-add", "n", watch.port.id)
     watch.becomes("waiting for the host h1 to plug it")
     watch.ovn.sb.clear("Port_Binding", "Chassis", "Chassis_Private")
     wait_until(lambda: set(watch.chassis()) == {"h1", "h2"} and watch.now().reason.startswith("waiting for the host"))
@@ -145,8 +145,8 @@ def test_hosts_come_change_and_go(watch: Watch) -> None:
 def test_a_host_that_is_gone_is_the_reason(watch: Watch) -> None:
     watch.ovn.join(6)
     watch.view.ports[watch.port.id] = LogicalPort(watch.port.id, "n", MAC, host="h6")
-    watch.nb("ls-add", "n", "--", "lsp-add", "n", watch.port.id)
     watch.now()
+    watch.nb("ls-add", "n", "--", "lsp-add", "n", watch.port.id)
     watch.becomes("waiting for the host h6 to plug it")
     watch.ovn.leave("h6")
     watch.becomes("no chassis named h6")
