@@ -11,10 +11,12 @@ from weft.logical.model import HostView, Key, Segment
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """How a port is attached on a host (API: binding:vif_type, binding:vif_details)."""
+    """How a port is attached on a host (API: binding:vif_type, binding:vif_details), and to which of the network's
+    segments; None: to any."""
 
     vif_type: str
     vif_details: Mapping[str, Any] = field(default_factory=dict)
+    segment: Segment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,11 @@ class Backend(Protocol):
     capabilities: frozenset[str]
 
     def bind(self, port: Mapping[str, Any], segments: Sequence[Segment], facts: HostFacts) -> Binding | Unbound:
-        """How `port` (an API port) would be attached on that host. Pure; called inside the API's transaction."""
+        """How `port` (an API port) would be attached on that host. Pure; called inside the API's transaction.
+
+        `segments` are all of the network's, in order. The answer says which one it is; where that is not the one that the
+        port's addresses belong to (routed networks), the port is refused.
+        """
 
     def set(self, desired: HostView, scope: Iterable[Key] | None) -> Report:
         """Make the host as `desired` says. Idempotent.

@@ -28,6 +28,7 @@ from weft.resources.router import ROUTER
 from weft.resources.security_group import SECURITY_GROUP
 from weft.resources.security_group_rule import SECURITY_GROUP_RULE
 from weft.resources.security_groups_default_statefulness import DEFAULT_STATEFULNESS
+from weft.resources.segment import SEGMENT
 from weft.resources.service_profile import SERVICE_PROFILE
 from weft.resources.service_provider import SERVICE_PROVIDER
 from weft.resources.subnet import SUBNET
@@ -61,6 +62,7 @@ RESOURCES: tuple[Resource, ...] = (
     FLAVOR_SERVICE_PROFILE,
     NEXT_PROVIDER,
     SERVICE_PROVIDER,
+    SEGMENT,
     NETWORK_SEGMENT_RANGE,
     METERING_LABEL,
     METERING_LABEL_RULE,

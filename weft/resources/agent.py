@@ -53,6 +53,10 @@ AGENTS = Table(
 DEFAULT_ZONE = "nova"
 ZONED = {"network": "DHCP agent", "router": "L3 agent"}
 """What a zone serves -> the agents that make it serve that."""
+MAPPINGS = ("bridge_mappings", "interface_mappings", "device_mappings")
+"""Configurations of agents of several kinds whose keys are the physical networks that their host is on."""
+LOCAL = "local"
+"""The type of networks that need nothing but the host itself."""
 
 ATTRIBUTES = (
     read_only("id", t.uuid, sort=True, primary_key=True, extension="agent"),
@@ -143,6 +147,21 @@ def facts(tx: Transaction, host: str) -> Row | None:
     row = dict(wiring[0]._mapping)
     row["alive"] = row["heartbeat_timestamp"] >= _oldest_heartbeat(tx) and row["admin_state_up"]
     return row
+
+
+def carries(tx: Transaction, host: str) -> frozenset[str]:
+    """Physical networks and tunnel types that the agents of `host` have reported, dead ones too; empty: it has no agent."""
+
+    def load() -> frozenset[str]:
+        found = {LOCAL}
+        rows = tx.all(select(AGENTS.c.configurations).where(AGENTS.c.host == host))
+        for (said,) in rows:
+            for name in MAPPINGS:
+                found |= set(said.get(name) or ())
+            found |= set(said.get("tunnel_types") or ())
+        return frozenset(found if rows else ())
+
+    return tx.once(("carries", host), load)
 
 
 def zones(tx: Transaction, kind: str) -> frozenset[str]:

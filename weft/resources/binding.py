@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import select
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from weft import errors
 from weft.registry.resource import Row
@@ -35,25 +34,48 @@ def refuse_change(old: Row, new: Row) -> None:
 def bind(tx: Transaction, row: Row) -> None:
     """Attach the port on paper, or say why not; the dataplane of its host then does it. Changes `row` in place."""
     row["status"] = "DOWN" if row["status"] != "N/A" else row["status"]
-    vif_type, details, row["status_reason"] = attempt(tx, row)
-    row["binding:vif_type"], row["binding:vif_details"] = vif_type, details
+    made = attempt(tx, row)
+    row["binding:vif_type"], row["binding:vif_details"] = made.vif_type, made.vif_details
+    row["status_reason"], row["binding_segment_id"] = made.reason, made.segment_id
 
 
-def attempt(tx: Transaction, row: Row) -> tuple[str, dict[str, Any], str]:
-    """(vif_type, vif_details, reason why not) of the port if it were bound as `row` says."""
+class Attempt(NamedTuple):
+    """How a port would be attached, and to which segment; or the reason why not."""
+
+    vif_type: str
+    vif_details: dict[str, Any]
+    reason: str = ""
+    segment_id: str | None = None
+
+
+def attempt(tx: Transaction, row: Row) -> Attempt:
+    """What would come of it if the port were bound as `row` says."""
     if not row["binding:host_id"]:
-        return UNBOUND, {}, ""
+        return Attempt(UNBOUND, {})
     if tx.environment.bind is None:
-        return FAILED, {}, f"no agent on host {row['binding:host_id']}"
-    table = segment.SEGMENTS
-    found = tx.all(select(table).where(table.c.network_id == row["network_id"]).order_by(table.c.position))
-    result = tx.environment.bind(tx, row, [dict(one._mapping) for one in found])
+        return Attempt(FAILED, {}, f"no agent on host {row['binding:host_id']}")
+    segments = segment.of_network(tx, row["network_id"])
+    result = tx.environment.bind(tx, row, segments)
     if hasattr(result, "reason"):
-        return FAILED, {}, result.reason[:255]
-    refusal = _qos_refusal(tx, row)
+        return Attempt(FAILED, {}, result.reason[:255])
+    on, refusal = _segment(tx, row, segments, result.segment)
+    refusal = refusal or _qos_refusal(tx, row)
     if refusal:
-        return FAILED, {}, refusal[:255]
-    return result.vif_type, dict(result.vif_details), ""
+        return Attempt(FAILED, {}, refusal[:255])
+    return Attempt(result.vif_type, dict(result.vif_details), "", on)
+
+
+def _segment(tx: Transaction, row: Row, segments: Sequence[Row], chosen: Any) -> tuple[str | None, str]:
+    """(id of the segment that the port is on, why it cannot be there). `chosen` None: the backend does not say which."""
+    names = ("network_type", "physical_network", "segmentation_id")
+    alike = [one["id"] for one in segments if chosen and all(one[name] == getattr(chosen, name) for name in names)]
+    if not row["fixed_ips"] or not any(one["routed"] for one in segments):
+        return next(iter([*alike, *(one["id"] for one in segments)]), None), ""
+    from weft.resources import routed  # asks of subnets, which know their network, which knows bindings
+
+    if not alike:
+        return next(iter(sorted(routed.segments_of(tx, row))), None), ""
+    return alike[0], routed.misplaced(tx, row, alike[0])
 
 
 def _qos_refusal(tx: Transaction, row: Row) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Integer,
     String,
     Table,
+    exists,
     func,
     select,
 )
@@ -28,6 +29,7 @@ from weft.registry.attributes import UNSET, Attribute, read_only
 from weft.registry.resource import Resource, Row
 from weft.registry.strategy import Filter, Strategy
 from weft.resources import qos_attachment, qos_policy, rbac_policy, security_group, segment, standard
+from weft.resources import segment_types as kinds
 from weft.store import access
 from weft.store.schema import ID, METADATA, identity, json_array, json_object
 from weft.store.schema import standard as standard_columns
@@ -83,6 +85,8 @@ ATTRIBUTES = (
     Attribute("provider:network_type", t.string(32), default=UNSET, policy=True, extension="provider"),
     Attribute("provider:physical_network", t.string(64), default=UNSET, policy=True, extension="provider"),
     Attribute("provider:segmentation_id", t.integer, default=UNSET, policy=True, extension="provider"),
+    Attribute("segments", net.segments, default=UNSET, filter=False, policy=True, extension="multi-provider"),
+    read_only("l2_adjacency", t.boolean, filter=False, extension="l2_adjacency"),
     Attribute(
         "is_default",
         t.boolean,
@@ -111,13 +115,15 @@ def _segments_json() -> ColumnElement[Any]:
         select(
             json_array(
                 json_object(
+                    "id", one.c.id,
+                    "position", one.c.position,
                     "network_type", one.c.network_type,
                     "physical_network", one.c.physical_network,
                     "segmentation_id", one.c.segmentation_id,
                 )
             )
         )
-        .where(one.c.network_id == NETWORKS.c.id)
+        .where(one.c.network_id == NETWORKS.c.id, ~one.c.is_dynamic)
         .correlate(NETWORKS)
         .scalar_subquery()
     )  # fmt: skip
@@ -132,6 +138,13 @@ def _subnets_json() -> ColumnElement[Any]:
         .correlate(NETWORKS)
         .scalar_subquery()
     )
+
+
+def _l2_adjacency() -> ColumnElement[bool]:
+    """Every port reaches every other without a router: no subnet belongs to a segment."""
+    from weft.resources.subnet import SUBNETS
+
+    return ~exists().where(SUBNETS.c.network_id == NETWORKS.c.id, SUBNETS.c.segment_id.is_not(None))
 
 
 def _address_scope(ip_version: int) -> ColumnElement[Any]:
@@ -155,6 +168,7 @@ class NetworkStrategy(Strategy):
             "shared": access.shared(NETWORKS.c.id),
             "_segments": _segments_json(),
             "subnets": _subnets_json(),
+            "l2_adjacency": _l2_adjacency(),
             "ipv4_address_scope": _address_scope(4),
             "ipv6_address_scope": _address_scope(6),
         }
@@ -167,25 +181,14 @@ class NetworkStrategy(Strategy):
         }
 
     def view(self, tx: Transaction, row: Row) -> None:
-        segments = row["_segments"]
-        only = segments[0] if len(segments) == 1 else {}
-        for name in segment.PROVIDER:
-            row[name] = only.get(name.partition(":")[2])
+        _show_segments(row)
         row["subnets"] = sorted(row["subnets"])
         row["availability_zones"] = _zones(tx, row)
 
     def prepare(self, tx: Transaction, values: Row) -> None:
         security_group.ensure_default(tx, values["project_id"])
-        asked = {name: values.pop(name, None) for name in segment.PROVIDER}
-        if any(value is not None for value in asked.values()):
-            kind, physical, number = (asked[name] for name in segment.PROVIDER)
-            found = segment.reserve_provider(tx, kind, physical, number, values["project_id"])
-        else:
-            types = tx.config.ml2.project_network_types
-            if values["router:external"] and tx.config.ml2.external_network_type:
-                types = (tx.config.ml2.external_network_type,)
-            found = segment.reserve_for_project(tx, types, values["project_id"])
-        most = segment.mtu(tx.config, found)
+        found = _reserve(tx, values)
+        most = min(kinds.mtu(tx.config, one) for one in found)
         if values["mtu"] > most:
             raise errors.InvalidInput(reason=f"Requested MTU is too big, maximum is {most}")
         values.update(
@@ -199,11 +202,11 @@ class NetworkStrategy(Strategy):
                 "availability_zones": [],
                 "vlan_transparent": values.get("vlan_transparent"),
                 "qinq": values.get("qinq"),
-                "_segments": [found],
+                "l2_adjacency": True,
+                "_segments": [{**one, "position": at} for at, one in enumerate(found)],
             }
         )
-        for name in segment.PROVIDER:
-            values[name] = found[name.partition(":")[2]]
+        _show_segments(values)
         if "qos_policy_id" not in values:
             values["qos_policy_id"] = qos_policy.default_of(tx, values["project_id"])
         else:
@@ -222,7 +225,7 @@ class NetworkStrategy(Strategy):
 
     def write(self, tx: Transaction, row: Row) -> None:
         tx.insert(self.resource, row)
-        segment.write(tx, row["id"], row["_segments"])
+        segment.write(tx, row, row["_segments"])
         if row["shared"]:
             rbac_policy.share(tx, "network", row)
         if row["router:external"]:
@@ -244,7 +247,7 @@ class NetworkStrategy(Strategy):
         tx.update(self.resource, old, new)
         if new["pvlan"] != old["pvlan"]:
             port_extensions.switch_pvlan(tx, new)
-        if any(new[name] != old[name] for name in _ELSEWHERE):
+        if any(new.get(name) != old.get(name) for name in _ELSEWHERE):
             tx.touch(self.resource, new)
 
     def validate_delete(self, tx: Transaction, row: Row) -> None:
@@ -271,8 +274,37 @@ class NetworkStrategy(Strategy):
         tx.delete(self.resource, row)
 
 
-_ELSEWHERE = ("shared", "router:external", *segment.PROVIDER)
+_ELSEWHERE = ("shared", "router:external", *kinds.PROVIDER)
 """What may change of a network without standing in its own row."""
+
+
+def _show_segments(row: Row) -> None:
+    """Complete a network with what carries it: the provider attributes of one segment, else `segments`. In place."""
+    row["_segments"].sort(key=lambda one: one["position"])
+    many = [{name: one[name.partition(":")[2]] for name in kinds.PROVIDER} for one in row["_segments"]]
+    if len(many) > 1:
+        row["segments"] = many
+    else:
+        row.update(many[0] if many else dict.fromkeys(kinds.PROVIDER))
+
+
+def _reserve(tx: Transaction, values: Row) -> list[Row]:
+    """The segments of a new network, of which `values` no longer speaks afterwards."""
+    asked = {name: values.pop(name, None) for name in kinds.PROVIDER}
+    several = values.pop("segments", None)
+    provided = any(value is not None for value in asked.values())
+    if several is not None and provided:
+        raise errors.SegmentsSetInConjunctionWithProviders()
+    if several:
+        kinds.refuse_duplicates(several)
+    if several or provided:
+        wanted = [[one.get(name) for name in kinds.PROVIDER] for one in several or [asked]]
+        project = values["project_id"]
+        return [segment.reserve_provider(tx, kind, place, number, project) for kind, place, number in wanted]
+    types = tx.config.ml2.project_network_types
+    if values["router:external"] and tx.config.ml2.external_network_type:
+        types = (tx.config.ml2.external_network_type,)
+    return [segment.reserve_for_project(tx, types, values["project_id"])]
 
 
 def _segment_filter(column: str) -> Filter:
@@ -328,10 +360,12 @@ def _update_external(tx: Transaction, new: Row) -> None:
 
 def _update_provider(tx: Transaction, old: Row, changes: Row, new: Row) -> None:
     """Of the provider attributes only the VLAN tag of a single-segment network may change."""
-    given = {name: changes[name] for name in segment.PROVIDER if name in changes and changes[name] != old[name]}
+    if "segments" in changes and changes["segments"] != old.get("segments"):
+        raise errors.InvalidInput(reason="the segments of a network are created and deleted at /v2.0/segments")
+    given = {name: changes[name] for name in kinds.PROVIDER if name in changes and changes[name] != old.get(name)}
     if not given:
         return
-    if set(given) != {"provider:segmentation_id"} or old["provider:network_type"] != "vlan":
+    if set(given) != {"provider:segmentation_id"} or old.get("provider:network_type") != "vlan":
         raise errors.InvalidInput(reason="Plugin does not support updating the following provider network attributes: "
                                   + ", ".join(sorted(given)))  # fmt: skip
     found = segment.reserve_provider(tx, "vlan", old["provider:physical_network"], given["provider:segmentation_id"])
@@ -341,7 +375,7 @@ def _update_provider(tx: Transaction, old: Row, changes: Row, new: Row) -> None:
 def _check_mtu(tx: Transaction, old: Row, new: Row) -> None:
     from weft.resources.subnet import SUBNETS
 
-    most = min((segment.mtu(tx.config, one) for one in old["_segments"]), default=tx.config.api.global_physnet_mtu)
+    most = min((kinds.mtu(tx.config, one) for one in old["_segments"]), default=tx.config.api.global_physnet_mtu)
     if new["mtu"] > most:
         raise errors.InvalidInput(reason=f"Requested MTU is too big, maximum is {most}")
     new["mtu"] = new["mtu"] or most

@@ -15,6 +15,7 @@ from weft.registry.attributes import REQUIRED, UNSET, Attribute, read_only
 from weft.registry.resource import Resource, Row
 from weft.registry.strategy import Strategy
 from weft.resources import segment, standard
+from weft.resources import segment_types as kinds
 from weft.resources.network import NETWORKS
 from weft.store.schema import ID, METADATA, PROJECT
 from weft.store.schema import standard as standard_columns
@@ -67,10 +68,10 @@ class Range(NamedTuple):
 
 def configured(config: Config) -> Iterator[Range]:
     """The default ranges."""
-    for physical, spans in segment.vlan_ranges(config).items():
+    for physical, spans in kinds.vlan_ranges(config).items():
         yield from (Range("vlan", physical or "", *span) for span in spans)
-    for network_type in segment.TUNNELS:
-        yield from (Range(network_type, "", *span) for span in segment.tunnel_ranges(config, network_type))
+    for network_type in kinds.TUNNELS:
+        yield from (Range(network_type, "", *span) for span in kinds.tunnel_ranges(config, network_type))
 
 
 class RangeStrategy(Strategy):
@@ -177,7 +178,7 @@ def _check_place(network_type: str | None, physical_network: str) -> None:
 def _check_bounds(network_type: str, minimum: int, maximum: int) -> None:
     vlan = network_type == "vlan"
     fault = errors.NetworkVlanRangeError if vlan else errors.NetworkTunnelRangeError
-    what, highest = ("VLAN", segment.VLAN_IDS[1]) if vlan else ("tunnel", segment.HIGHEST[network_type])
+    what, highest = ("VLAN", kinds.VLAN_IDS[1]) if vlan else ("tunnel", kinds.HIGHEST[network_type])
     if minimum > maximum:
         raise fault(range=f"{minimum}:{maximum}", reason=f"End of {what} range is less than start of {what} range")
     if maximum > highest:

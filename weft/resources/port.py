@@ -15,7 +15,6 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
-    and_,
     delete,
     or_,
     select,
@@ -71,6 +70,7 @@ PORTS = Table(
     Column("binding_profile", JSON, nullable=False),
     Column("binding_vif_type", String(64), nullable=False, default="unbound"),
     Column("binding_vif_details", JSON, nullable=False),
+    Column("binding_segment_id", ID),
     *port_extensions.columns(),
     Column("qos_policy_id", ID, ForeignKey("qos_policies.id"), index=True),
     *standard_columns(),
@@ -272,6 +272,8 @@ class PortStrategy(Strategy):
             new["port_security_enabled"] = False
         if "fixed_ips" in changes or new["mac_address"] != old["mac_address"]:
             new["fixed_ips"] = port_addresses.changed(tx, old, changes, new)
+        if new["binding:host_id"] != old["binding:host_id"]:
+            port_addresses.follow_host(tx, old, changes, new)
         if new["qos_policy_id"] != old["qos_policy_id"]:
             qos_attachment.check(tx, new["qos_policy_id"], old["qos_policy_id"])
         if binding.differs(old, new):
@@ -346,55 +348,22 @@ def ids_holding_network(tx: Transaction, network_id: str) -> list[str]:
     return [row[0] for row in tx.all(statement.order_by(PORTS.c.id))]
 
 
+def ids_bound_to(tx: Transaction, segment: Row) -> list[str]:
+    """Ports that keep a segment from being deleted: they are attached to it, or may be in a moment."""
+    from weft.resources import port_binding
+
+    attached = or_(
+        PORTS.c.binding_segment_id == segment["id"], PORTS.c.id.in_(port_binding.ports_ready_for(segment["id"]))
+    )
+    own = PORTS.c.network_id == segment["network_id"]
+    statement = select(PORTS.c.id).where(own, attached, PORTS.c.device_owner.not_in(network.AUTO_DELETED))
+    return [row[0] for row in tx.all(statement.order_by(PORTS.c.id))]
+
+
 def delete_automatic(tx: Transaction, network_id: str) -> None:
     """Delete the ports that come and go with their network."""
     for row in tx.list(PORT, PORTS.c.network_id == network_id, PORTS.c.device_owner.in_(network.AUTO_DELETED)):
         tx.delete(PORT, row)
-
-
-def uses_subnet(tx: Transaction, of: Row, *, ignore_auto: bool) -> bool:
-    """A port keeps the subnet from being deleted: a router's always, a workload's unless it made up its address itself."""
-    owners = PORTS.c.device_owner.not_in(network.AUTO_DELETED)
-    if ignore_auto:
-        owners = PORTS.c.device_owner.in_(sorted(allocate.ROUTER_OWNERS))
-    statement = select(PORTS.c.id).join(ALLOCATIONS, ALLOCATIONS.c.port_id == PORTS.c.id)
-    return bool(tx.first(statement.where(ALLOCATIONS.c.subnet_id == of["id"], owners).limit(1)))
-
-
-def forget_subnet(tx: Transaction, of: Row) -> None:
-    """Take a subnet's addresses from the ports that do not hold it back, and delete its automatic ports left without any."""
-    having = select(ALLOCATIONS.c.port_id).where(ALLOCATIONS.c.subnet_id == of["id"])
-    rows = tx.list(PORT, PORTS.c.id.in_(having))
-    tx.execute(delete(ALLOCATIONS).where(ALLOCATIONS.c.subnet_id == of["id"]))
-    for row in rows:
-        left = [fixed for fixed in row["fixed_ips"] if fixed["subnet_id"] != of["id"]]
-        if not left and row["device_owner"] in network.AUTO_DELETED:
-            tx.delete(PORT, row)
-        else:
-            tx.touch(PORT, row)
-
-
-def give_auto_addresses(tx: Transaction, of: Row) -> None:
-    """A new SLAAC subnet: every port of the network but the routers' has an address in it from now on."""
-    rows = tx.list(
-        PORT, PORTS.c.network_id == of["network_id"], PORTS.c.device_owner.not_in(sorted(allocate.ROUTER_OWNERS))
-    )
-    found = []
-    for row in rows:
-        fixed = allocate.choose(tx, of["network_id"], [of], row, [{"subnet_id": of["id"]}])[0]
-        found.append((row["id"], of["id"], fixed["ip_address"]))
-        tx.touch(PORT, row)
-    port_addresses.insert_many(tx, found)
-
-
-def router_port_with(tx: Transaction, subnet_id: str, ip: str) -> str | None:
-    """The router port that has the address, if one has."""
-    statement = select(PORTS.c.id).join(ALLOCATIONS, ALLOCATIONS.c.port_id == PORTS.c.id).where(
-        and_(ALLOCATIONS.c.subnet_id == subnet_id, ALLOCATIONS.c.ip_address == ip),
-        or_(PORTS.c.device_owner.in_(sorted(allocate.ROUTER_OWNERS))),
-    )  # fmt: skip
-    found = tx.first(statement)
-    return str(found[0]) if found else None
 
 
 def create(tx: Transaction, **values: Any) -> Row:
@@ -438,6 +407,7 @@ PORT = Resource(
     tags=True,
     strict_marker=True,
     quota="port",
+    internal=("binding_segment_id",),
     shims=(
         "ip-substring-filtering",
         "port-mac-address-regenerate",

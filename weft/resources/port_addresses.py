@@ -10,17 +10,38 @@ from sqlalchemy import insert
 from weft.ipam import allocate
 from weft.ipam.allocate import ALLOCATIONS
 from weft.registry.resource import Row
-from weft.resources import subnet
+from weft.resources import routed, subnet
 from weft.store.transaction import Transaction
 
 
 def first(tx: Transaction, values: Row, expected: int) -> list[allocate.Fixed]:
     """What a new port gets: what it asks for, or an address of each IP version. `expected`: how many ports come at once."""
     wanted = values.get("fixed_ips")
-    values["ip_allocation"] = "none" if wanted == [] else "immediate"
     subnets = subnet.of_network(tx, values["network_id"])
     _known_subnets(tx, subnets, wanted or [])
-    return allocate.choose(tx, values["network_id"], subnets, values, wanted, expected)
+    usable = _usable(tx, subnets, values, wanted)
+    values["ip_allocation"] = DEFERRED if usable is None else _state(wanted)
+    if usable is None:
+        return []
+    return allocate.choose(tx, values["network_id"], usable, values, wanted, expected)
+
+
+def _usable(
+    tx: Transaction, subnets: Sequence[Row], port: Row, wanted: Sequence[Mapping[str, Any]] | None
+) -> Sequence[Row] | None:
+    """The subnets in which the port may have addresses; None: that is not known before it has a host."""
+    if any(one["segment_id"] for one in subnets):
+        return routed.candidates(tx, subnets, port, wanted)
+    return subnets
+
+
+DEFERRED = "deferred"
+"""ip_allocation of a port of a routed network that waits for its host."""
+
+
+def _state(wanted: Sequence[Mapping[str, Any]] | None) -> str:
+    """ip_allocation of a port that need not wait."""
+    return "none" if wanted is not None and not wanted else "immediate"
 
 
 def _known_subnets(tx: Transaction, subnets: Sequence[Row], wanted: Sequence[Mapping[str, Any]]) -> None:
@@ -49,7 +70,24 @@ def changed(tx: Transaction, old: Row, changes: Row, new: Row) -> list[allocate.
         settled = {f["subnet_id"] for f in kept} | {w.get("subnet_id") for w in asked} | dropped
         asked += [{"subnet_id": f["subnet_id"]} for f in auto if f["subnet_id"] not in settled]
     _refuse_lost_floating(tx, old, kept, asked)
-    return kept + allocate.choose(tx, old["network_id"], subnets, new, asked) if asked else kept
+    if "fixed_ips" in changes:
+        new["ip_allocation"] = _state(wanted)
+    if not asked:
+        return kept
+    usable = _usable(tx, subnets, new, asked if new["binding:host_id"] else [*kept, *asked])
+    return kept + allocate.choose(tx, old["network_id"], usable or [], new, asked)
+
+
+def follow_host(tx: Transaction, old: Row, changes: Row, new: Row) -> None:
+    """The port goes to another host: on a routed network it gets the addresses that waited for one, or has to have such
+    as work there. Changes `new` in place."""
+    if not new["binding:host_id"]:
+        return
+    if old["ip_allocation"] == DEFERRED and "fixed_ips" not in changes:
+        new["fixed_ips"] = first(tx, {**new, "fixed_ips": None}, 1)
+        new["ip_allocation"] = "immediate"
+    elif new["fixed_ips"]:
+        routed.check_move(tx, new)
 
 
 def _match(

@@ -10,7 +10,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import JSON, Column, ForeignKey, String, Table, delete, insert, literal, select, union_all, update
+from sqlalchemy import (
+    JSON,
+    Column,
+    ForeignKey,
+    Select,
+    String,
+    Table,
+    delete,
+    insert,
+    literal,
+    select,
+    union_all,
+    update,
+)
 
 from weft import errors
 from weft.registry import types as t
@@ -36,6 +49,7 @@ INACTIVE_BINDINGS = Table(
     Column("profile", JSON, nullable=False),
     Column("vif_type", String(64), nullable=False),
     Column("vif_details", JSON, nullable=False),
+    Column("segment_id", ID),
 )
 
 
@@ -48,6 +62,7 @@ def _bindings() -> Any:
         mine.binding_profile.label("profile"),
         mine.binding_vif_type.label("vif_type"),
         mine.binding_vif_details.label("vif_details"),
+        mine.binding_segment_id.label("segment_id"),
         literal(ACTIVE, String).label("status"),
     ).where(mine.binding_host_id != "")
     return union_all(active, select(*others, literal(INACTIVE, String).label("status"))).subquery("port_bindings")
@@ -141,10 +156,12 @@ def _activate(tx: Transaction, row: Row, _body: Any) -> Row:
             "profile": of["binding:profile"],
             "vif_type": binding.UNBOUND,
             "vif_details": {},
+            "segment_id": None,
         }
         tx.execute(insert(INACTIVE_BINDINGS), left)
     new = {**of, **{f"binding:{name}": made[name] for name in ("vnic_type", "profile", "vif_type", "vif_details")}}
     new |= {"binding:host_id": row["host"], "status": "DOWN", "status_reason": ""}
+    new["binding_segment_id"] = made["segment_id"]
     port.move(tx, of, new)
     return {name: value for name, value in _shown({**made, "status": ACTIVE}).items() if name in SHOWN}
 
@@ -182,11 +199,12 @@ def _stored(tx: Transaction, row: Row) -> Row:
 def _attached(tx: Transaction, of: Row, wanted: Row) -> Row:
     """The binding that `wanted` asks for, as the table keeps it. Raises PortBindingError where there can be none."""
     asked = {f"binding:{name}": wanted[name] for name in ("vnic_type", "profile")}
-    vif_type, details, reason = binding.attempt(tx, {**of, **asked, "binding:host_id": wanted["host"]})
-    if vif_type in binding.FREE:
-        raise errors.PortBindingError(port_id=of["id"], host=wanted["host"], reason=reason)
+    found = binding.attempt(tx, {**of, **asked, "binding:host_id": wanted["host"]})
+    if found.vif_type in binding.FREE:
+        raise errors.PortBindingError(port_id=of["id"], host=wanted["host"], reason=found.reason)
     names = ("port_id", "host", "vnic_type", "profile")
-    return {**{name: wanted[name] for name in names}, "vif_type": vif_type, "vif_details": details}
+    attached = {"vif_type": found.vif_type, "vif_details": found.vif_details, "segment_id": found.segment_id}
+    return {**{name: wanted[name] for name in names}, **attached}
 
 
 def _change_active(tx: Transaction, of: Row, wanted: Row) -> Row:
@@ -207,7 +225,12 @@ def _without_drivers(details: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in details.items() if name != "bound_drivers"}
 
 
-# What ports ask of their inactive bindings.
+# What ports and segments ask of inactive bindings.
+
+
+def ports_ready_for(segment_id: str) -> Select[Any]:
+    """SELECT of the ports with an inactive binding to a segment."""
+    return select(INACTIVE_BINDINGS.c.port_id).where(INACTIVE_BINDINGS.c.segment_id == segment_id)
 
 
 def forget(tx: Transaction, port_id: str, host: str) -> None:

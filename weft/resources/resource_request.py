@@ -12,7 +12,8 @@ from sqlalchemy import select
 from weft.logical import qos
 from weft.registry.resource import Row
 from weft.resources.qos_policy import POLICIES, POLICY
-from weft.resources.segment import SEGMENTS, TUNNELS
+from weft.resources.segment import SEGMENTS
+from weft.resources.segment_types import TUNNELS
 from weft.store.transaction import Transaction
 
 BANDWIDTH = {"egress": "NET_BW_EGR_KILOBIT_PER_SEC", "ingress": "NET_BW_IGR_KILOBIT_PER_SEC"}

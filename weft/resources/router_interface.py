@@ -12,7 +12,7 @@ from weft import errors
 from weft.ipam import ranges
 from weft.registry import types as t
 from weft.registry.resource import Row
-from weft.resources import port, subnet
+from weft.resources import port, subnet, subnet_checks
 from weft.store import access
 from weft.store.schema import ID, METADATA
 from weft.store.transaction import Transaction
@@ -91,7 +91,7 @@ def refuse_overlap(tx: Transaction, legs: Iterable[Row], new: Sequence[Row]) -> 
         for other in attached:
             if one["id"] == other["id"]:
                 raise _refused(f"Router already has a port on subnet {one['id']}")
-            if subnet.PROVISIONAL in (one["cidr"], other["cidr"]):
+            if subnet_checks.PROVISIONAL in (one["cidr"], other["cidr"]):
                 continue
             if ranges.overlaps(one["cidr"], other["cidr"]):
                 raise _refused(

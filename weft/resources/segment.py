@@ -1,32 +1,40 @@
-"""How a network is carried: segments, and the ids (VLAN tags, VNIs) that they take out of configured ranges.
+"""Segments: the pieces that a network is made of, each a VLAN, a tunnel id, a whole physical network; one, mostly.
 
-A segment's `slot` is what no two may share: (type, physical network, id). Rules: facts of the API, behaviours section 1.
+A segment's `slot` is what no two may share: (type, physical network, id). Rules: facts of the API, behaviours sections
+1 and 16. Which hosts reach a segment follows from what their agents report: see routed.py.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import (
+    BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Integer,
+    Select,
     String,
     Table,
     UniqueConstraint,
     bindparam,
-    delete,
-    insert,
+    exists,
+    false,
     select,
-    update,
 )
 
 from weft import errors
-from weft.config import Config
-from weft.registry.resource import Row
+from weft.registry import types as t
+from weft.registry.attributes import REQUIRED, UNSET, Attribute, read_only
+from weft.registry.resource import Resource, Row
+from weft.registry.strategy import Strategy
+from weft.resources import segment_types as kinds
+from weft.resources import standard
 from weft.store.schema import ID, METADATA
 from weft.store.transaction import Transaction
 
@@ -35,23 +43,34 @@ SEGMENTS = Table(
     METADATA,
     Column("id", ID, primary_key=True),
     Column("network_id", ID, ForeignKey("networks.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", String(255)),
     Column("network_type", String(32), nullable=False),
     Column("physical_network", String(64)),
-    Column("segmentation_id", Integer),
+    Column("segmentation_id", BigInteger),
     Column("position", Integer, nullable=False, default=0),
     Column("slot", String(128)),
+    Column("is_dynamic", Boolean, nullable=False, default=False, server_default=false()),
+    Column("description", String(1024), nullable=False, default="", server_default=""),
+    Column("revision_number", Integer, nullable=False, default=0, server_default="0"),
+    Column("created_at", String(20), nullable=False),
+    Column("updated_at", String(20), nullable=False),
     UniqueConstraint("slot"),
 )
+"""`position` orders the segments of a network. `is_dynamic`: a dataplane took it for a port binding of its own (a VLAN
+between a host and its switch, say); the network is not made of it."""
 
-TUNNELS: Mapping[str, str] = {"vxlan": "vni_ranges", "geneve": "geneve_vni_ranges", "gre": "tunnel_id_ranges"}
-"""Tunnel type -> option with its ranges."""
-TYPES = ("local", "flat", "vlan", *TUNNELS)
-VLAN_IDS = (1, 4094)
-HIGHEST = {"vxlan": 2**24 - 1, "geneve": 2**24 - 1, "gre": 2**32 - 1}
-IPV4_HEADER, IPV6_HEADER = 20, 40
-OVERHEAD = {"vxlan": 30, "gre": 22}
-
-PROVIDER = ("provider:network_type", "provider:physical_network", "provider:segmentation_id")
+ATTRIBUTES = (
+    read_only("id", t.uuid, sort=True, primary_key=True),
+    Attribute("name", t.name_string_or_none, default=UNSET, sort=True),
+    Attribute("network_id", t.uuid, default=REQUIRED, put=False, sort=True),
+    Attribute("network_type", t.string(32), default=REQUIRED, put=False, sort=True),
+    Attribute("physical_network", t.string(64), default=UNSET, put=False, sort=True),
+    Attribute("segmentation_id", t.integer, default=UNSET, put=False, filter=False, sort=True),
+    Attribute("project_id", t.project_id, default=REQUIRED, put=False, visible=False, filter=False),
+    read_only("tenant_id", t.project_id, visible=False, filter=False),
+    *standard.described(),
+    *standard.versions(),
+)
 
 _draw = random.SystemRandom()
 _TAKEN = select(SEGMENTS.c.segmentation_id).where(
@@ -64,47 +83,51 @@ _ALL_TAKEN = select(SEGMENTS.c.segmentation_id, SEGMENTS.c.physical_network).whe
 _SLOT = select(SEGMENTS.c.id).where(SEGMENTS.c.slot == bindparam("slot"))
 
 
-def slot(network_type: str, physical_network: str | None, segmentation_id: int | None) -> str | None:
-    """The thing that is taken; None for local networks, of which any number may exist."""
-    if network_type == "local":
-        return None
-    return f"{network_type}:{physical_network or ''}:{'' if segmentation_id is None else segmentation_id}"
+class SegmentStrategy(Strategy):
+    """Segments. They come with their network, and to it and from it one by one."""
+
+    def prepare(self, tx: Transaction, values: Row) -> None:
+        from weft.resources import network
+
+        on = network.load(tx, values["network_id"])
+        place = (values.get("physical_network"), values.get("segmentation_id"))
+        found = reserve_provider(tx, values["network_type"], *place, on["project_id"])
+        most = kinds.mtu(tx.config, found)
+        if on["mtu"] > most:
+            reason = f"Requested MTU is too big, maximum is {most}; that of the network is {on['mtu']}"
+            raise errors.InvalidInput(reason=reason)
+        last = max((one["position"] for one in on["_segments"]), default=-1)
+        given = {"name": values.get("name"), "description": values["description"], "position": last + 1}
+        values.update({**found, **given})
+
+    def settle(self, tx: Transaction, new: Row, old: Row | None) -> None:
+        from weft.resources import network
+
+        if old is None:
+            tx.touch(network.NETWORK, network.load(tx, new["network_id"]))
+
+    def validate_delete(self, tx: Transaction, row: Row) -> None:
+        from weft.resources import port, subnet
+
+        subnets = subnet.ids_of_segment(tx, row["id"])
+        if subnets:
+            reason = "The segment is still associated with subnet(s) " + ", ".join(subnets)
+            raise errors.SegmentInUse(id=row["id"], reason=reason)
+        ports = port.ids_bound_to(tx, row)
+        if ports:
+            raise errors.SegmentInUse(
+                id=row["id"], reason="The segment is still bound with port(s) " + ", ".join(ports)
+            )
+
+    def settle_delete(self, tx: Transaction, row: Row) -> None:
+        from weft.resources import network
+
+        on = tx.find(network.NETWORK, row["network_id"], everybody=True)
+        if on is not None:
+            tx.touch(network.NETWORK, on)
 
 
-def overhead(config: Config, network_type: str) -> int:
-    """Bytes that the encapsulation adds to an IP packet."""
-    outer = IPV4_HEADER if config.ml2.overlay_ip_version == 4 else IPV6_HEADER
-    if network_type == "geneve":
-        return config.ml2.geneve_max_header_size + outer
-    return OVERHEAD[network_type] + outer if network_type in OVERHEAD else 0
-
-
-def mtu(config: Config, segment: Mapping[str, Any]) -> int:
-    """The largest IP packet in bytes that fits the segment."""
-    network_type, physical = segment["network_type"], segment["physical_network"]
-    if network_type in TUNNELS:
-        underlay = min(filter(None, (config.ml2.path_mtu, config.api.global_physnet_mtu)), default=1500)
-        return underlay - overhead(config, network_type)
-    known = {name: int(value) for name, value in config.ml2.physical_network_mtus.items()}
-    return min(filter(None, (known.get(physical), config.api.global_physnet_mtu)), default=1500)
-
-
-def vlan_ranges(config: Config) -> dict[str | None, Sequence[tuple[int, int]]]:
-    """physical network -> ranges of VLAN tags that tenants may get; configured without a range: administrators only."""
-    found: dict[str | None, list[tuple[int, int]]] = {}
-    for entry in config.ml2.network_vlan_ranges:
-        name, *numbers = entry.strip().split(":")
-        ranges = found.setdefault(name, [])
-        if len(numbers) == 2:
-            ranges.append((int(numbers[0]), int(numbers[1])))
-    return dict(found)
-
-
-def tunnel_ranges(config: Config, network_type: str) -> list[tuple[int, int]]:
-    return [
-        (int(first), int(last))
-        for first, _, last in (entry.strip().partition(":") for entry in getattr(config.ml2, TUNNELS[network_type]))
-    ]
+# Which segments there are to have.
 
 
 def reserve_provider(
@@ -112,44 +135,13 @@ def reserve_provider(
 ) -> Row:
     """A segment as an administrator wants it (provider attributes), of a network of `project`. Raises InvalidInput or
     ...InUse."""
-    if network_type is None:
-        raise errors.InvalidInput(reason="network_type required")
-    if network_type not in TYPES:
-        raise errors.InvalidInput(reason=f"network_type value '{network_type}' not supported")
-    _check_provider(tx.config, network_type, physical, number)
+    network_type = kinds.checked(tx.config, network_type, physical, number)
     if network_type == "local" or network_type == "flat" or number is not None:
         return _take(tx, network_type, physical, number)
     if network_type == "vlan":
-        known = vlan_ranges(tx.config)
+        known = kinds.vlan_ranges(tx.config)
         return _any(tx, "vlan", {physical: known[physical]} if physical else known, project)
-    return _any(tx, network_type, {None: tunnel_ranges(tx.config, network_type)}, project)
-
-
-def _check_provider(config: Config, network_type: str, physical: str | None, number: int | None) -> None:
-    def refuse(reason: str) -> None:
-        raise errors.InvalidInput(reason=reason)
-
-    if network_type in ("local", "flat") and number is not None:
-        refuse(f"segmentation_id prohibited for {network_type} provider network")
-    if network_type == "local" and physical:
-        refuse("physical_network prohibited for local provider network")
-    if network_type == "flat":
-        if not physical:
-            refuse("physical_network required for flat provider network")
-        if "*" not in config.ml2.flat_networks and physical not in config.ml2.flat_networks:
-            refuse(f"physical_network '{physical}' unknown for flat provider network")
-    if network_type == "vlan":
-        if physical and physical not in vlan_ranges(config):
-            refuse(f"physical_network '{physical}' unknown for VLAN provider network")
-        if number is not None and not physical:
-            refuse("segmentation_id requires physical_network for VLAN provider network")
-        if number is not None and not VLAN_IDS[0] <= number <= VLAN_IDS[1]:
-            refuse(f"segmentation_id out of range ({VLAN_IDS[0]} through {VLAN_IDS[1]})")
-    if network_type in TUNNELS:
-        if physical:
-            refuse(f"provider:physical_network specified for {network_type} network")
-        if number is not None and not 1 <= number <= HIGHEST[network_type]:
-            refuse(f"segmentation_id out of range (1 through {HIGHEST[network_type]})")
+    return _any(tx, network_type, {None: kinds.tunnel_ranges(tx.config, network_type)}, project)
 
 
 def reserve_for_project(tx: Transaction, types: Sequence[str], project: str = "") -> Row:
@@ -159,36 +151,44 @@ def reserve_for_project(tx: Transaction, types: Sequence[str], project: str = ""
             if network_type == "local":
                 return _take(tx, "local", None, None)
             if network_type == "vlan":
-                return _any(tx, "vlan", vlan_ranges(tx.config), project)
-            if network_type in TUNNELS:
-                return _any(tx, network_type, {None: tunnel_ranges(tx.config, network_type)}, project)
+                return _any(tx, "vlan", kinds.vlan_ranges(tx.config), project)
+            if network_type in kinds.TUNNELS:
+                return _any(tx, network_type, {None: kinds.tunnel_ranges(tx.config, network_type)}, project)
         except errors.NoNetworkAvailable:
             continue
     raise errors.NoNetworkAvailable()
 
 
 def _take(tx: Transaction, network_type: str, physical: str | None, number: int | None) -> Row:
-    wanted = slot(network_type, physical, number)
-    if wanted is not None and tx.first(_SLOT, {"slot": wanted}):
+    wanted = kinds.slot(network_type, physical, number)
+    promised = _promised(tx)
+    if wanted is not None and (wanted in promised or tx.first(_SLOT, {"slot": wanted})):
         if network_type == "flat":
             raise errors.FlatNetworkInUse(physical_network=physical)
         if network_type == "vlan":
             raise errors.VlanIdInUse(vlan_id=number, physical_network=physical)
         raise errors.TunnelIdInUse(tunnel_id=number)
+    if wanted is not None:
+        promised.add(wanted)
     return {
         "id": str(uuid4()),
+        "name": None,
+        "description": "",
         "network_type": network_type,
         "physical_network": physical,
         "segmentation_id": number,
         "slot": wanted,
+        "is_dynamic": False,
     }
 
 
-Spans = Mapping[str | None, Sequence[tuple[int, int]]]
-"""Physical network (None for tunnels) -> ranges of ids."""
+def _promised(tx: Transaction) -> set[str]:
+    """Slots that this transaction has taken and not yet written: segments of one network do not take each other's."""
+    empty: Callable[[], set[str]] = set
+    return tx.once("promised slots", empty)
 
 
-def _any(tx: Transaction, network_type: str, ranges: Spans, project: str) -> Row:
+def _any(tx: Transaction, network_type: str, ranges: kinds.Spans, project: str) -> Row:
     """A free id by lot: out of the ranges kept for the project, else out of `ranges` and what is everybody's besides,
     without what is kept for others."""
     for spans in _in_order(tx, network_type, ranges, project):
@@ -197,7 +197,7 @@ def _any(tx: Transaction, network_type: str, ranges: Spans, project: str) -> Row
     raise errors.NoNetworkAvailable()
 
 
-def _in_order(tx: Transaction, network_type: str, ranges: Spans, project: str) -> tuple[Spans, Spans]:
+def _in_order(tx: Transaction, network_type: str, ranges: kinds.Spans, project: str) -> tuple[kinds.Spans, kinds.Spans]:
     from weft.resources import network_segment_range
 
     own: dict[str | None, list[tuple[int, int]]] = {}
@@ -208,45 +208,72 @@ def _in_order(tx: Transaction, network_type: str, ranges: Spans, project: str) -
         if physical in ranges:
             spans = shared if one.project_id is None else own if one.project_id == project else kept
             spans.setdefault(physical, []).append((one.minimum, one.maximum))
-    return own, {physical: _without(spans, kept.get(physical, ())) for physical, spans in shared.items()}
+    return own, {physical: kinds.without(spans, kept.get(physical, ())) for physical, spans in shared.items()}
 
 
-def _without(spans: Sequence[tuple[int, int]], holes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The spans less what lies in holes."""
-    left = list(spans)
-    for start, end in holes:
-        pieces = [((first, min(last, start - 1)), (max(first, end + 1), last)) for first, last in left]
-        left = sorted({piece for pair in pieces for piece in pair if piece[0] <= piece[1]})
-    return left
-
-
-def _candidates(tx: Transaction, network_type: str, ranges: Spans) -> Iterator[tuple[str | None, int]]:
+def _candidates(tx: Transaction, network_type: str, ranges: kinds.Spans) -> Iterator[tuple[str | None, int]]:
     for physical, spans in ranges.items():
         if not spans:
             continue
         drawn = list({_draw.randint(*_draw.choice(spans)) for _ in range(16)})
-        slots = [slot(network_type, physical, number) for number in drawn]
+        slots = [kinds.slot(network_type, physical, number) for number in drawn]
         used = {row[0] for row in tx.all(_TAKEN, {"type": network_type, "slots": slots})}
+        used |= {number for number in drawn if kinds.slot(network_type, physical, number) in _promised(tx)}
         yield from ((physical, number) for number in drawn if number not in used)
         taken = tx.all(_ALL_TAKEN, {"type": network_type})
         gone = {row.segmentation_id for row in taken if row.physical_network == physical}
-        for first, last in spans:
-            yield from ((physical, number) for number in range(first, last + 1) if number not in gone)
+        for number in (number for first, last in spans for number in range(first, last + 1)):
+            if number not in gone and kinds.slot(network_type, physical, number) not in _promised(tx):
+                yield physical, number
 
 
-def write(tx: Transaction, network_id: str, segments: Sequence[Row]) -> None:
+# What networks and ports ask of segments.
+
+
+def write(tx: Transaction, network: Row, segments: Sequence[Row]) -> None:
     """Store the segments of a new network."""
-    tx.execute(
-        insert(SEGMENTS), [{**segment, "network_id": network_id, "position": i} for i, segment in enumerate(segments)]
-    )
+    own = {"network_id": network["id"], "project_id": network["project_id"]}
+    tx.insert_many(SEGMENT, [{**one, **own, "position": at} for at, one in enumerate(segments)])
 
 
-def renumber(tx: Transaction, network_id: str, segment: Row) -> None:
-    """Give the network's only segment another id, which `reserve_provider` has found free."""
-    statement = update(SEGMENTS).where(SEGMENTS.c.network_id == bindparam("network"))
-    values = {"network": network_id, "segmentation_id": segment["segmentation_id"], "slot": segment["slot"]}
-    tx.execute(statement, values)
+def renumber(tx: Transaction, network_id: str, found: Row) -> None:
+    """Give the network's only segment the id of `found`, which `reserve_provider` has found free."""
+    for old in tx.list(SEGMENT, SEGMENTS.c.network_id == network_id, SEGMENTS.c.is_dynamic.is_(False)):
+        tx.update(SEGMENT, old, {**old, "segmentation_id": found["segmentation_id"], "slot": found["slot"]})
 
 
 def remove(tx: Transaction, network_id: str) -> None:
-    tx.execute(delete(SEGMENTS).where(SEGMENTS.c.network_id == bindparam("network")), {"network": network_id})
+    """Delete the segments of a network that is being deleted."""
+    for row in tx.list(SEGMENT, SEGMENTS.c.network_id == network_id):
+        tx.delete(SEGMENT, row)
+
+
+@cache
+def _of_network() -> Select[Any]:
+    from weft.resources.subnet import SUBNETS  # subnets know their segment; this is the look the other way
+
+    routed = exists().where(SUBNETS.c.segment_id == SEGMENTS.c.id).label("routed")
+    mine = select(*SEGMENTS.c, routed).where(SEGMENTS.c.network_id == bindparam("network"), ~SEGMENTS.c.is_dynamic)
+    return mine.order_by(SEGMENTS.c.position)
+
+
+def of_network(tx: Transaction, network_id: str) -> list[Row]:
+    """The segments of a network in order, `routed` if they have subnets of their own; remembered for the transaction."""
+
+    def load() -> list[Row]:
+        return [dict(one._mapping) for one in tx.all(_of_network(), {"network": network_id})]
+
+    return tx.once(("segments", network_id), load)
+
+
+SEGMENT = Resource(
+    member="segment",
+    collection="segments",
+    attributes=ATTRIBUTES,
+    table=SEGMENTS,
+    strategy=SegmentStrategy(),
+    not_found=errors.SegmentNotFound,
+    extension="segment",
+    shims=("standard-attr-segment",),
+    internal=("position", "slot", "is_dynamic"),
+)

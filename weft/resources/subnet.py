@@ -18,7 +18,8 @@ from weft.registry import types_network as net
 from weft.registry.attributes import REQUIRED, Attribute, read_only
 from weft.registry.resource import Resource, Row
 from weft.registry.strategy import Strategy
-from weft.resources import network, standard, subnetpool
+from weft.resources import network, peer_routes, standard, subnet_checks, subnet_segment, subnetpool
+from weft.resources.subnet_checks import PREFIX_DELEGATION, PROVISIONAL, SLAAC_MODES
 from weft.store import access
 from weft.store.schema import ID, METADATA, identity
 from weft.store.schema import standard as standard_columns
@@ -39,11 +40,13 @@ SUBNETS = Table(
     Column("ipv6_address_mode", String(20)),
     Column("allocation_pools", JSON, nullable=False),
     Column("dns_nameservers", JSON, nullable=False),
-    Column("host_routes", JSON, nullable=False),
+    Column("own_routes", JSON, nullable=False),
     Column("service_types", JSON, nullable=False),
     Column("dns_publish_fixed_ip", Boolean, nullable=False, default=False),
+    Column("segment_id", ID, ForeignKey("network_segments.id"), index=True),
     *standard_columns(),
 )
+"""`own_routes` are those that its owner wrote; host_routes shows them with those to its peers on other segments."""
 
 IPV6_MODE = t.enum("dhcpv6-stateful", "dhcpv6-stateless", "slaac")
 
@@ -71,13 +74,9 @@ ATTRIBUTES = (
     ),
     Attribute("dns_publish_fixed_ip", t.boolean, default=False, filter=False, extension="subnet-dns-publish-fixed-ip"),
     read_only("router:external", t.boolean, policy=True, extension="subnet-external-network"),
+    Attribute("segment_id", t.uuid_or_none, default=None, sort=True, extension="segment"),
     *standard.stamps(),
 )  # fmt: skip
-
-PREFIX_DELEGATION = "prefix_delegation"
-PROVISIONAL = "::/64"
-"""The CIDR of a subnet whose prefix is yet to be delegated (RFC 8415)."""
-SLAAC_MODES = ("slaac", "dhcpv6-stateless")
 
 
 class SubnetStrategy(Strategy):
@@ -89,7 +88,11 @@ class SubnetStrategy(Strategy):
             "shared": access.shared(SUBNETS.c.network_id),
             "router:external": select(network.NETWORKS.c.router_external).where(of_network).scalar_subquery(),
             "network:project_id": select(network.NETWORKS.c.project_id).where(of_network).scalar_subquery(),
+            "_peers": peer_routes.peers(SUBNETS),
         }
+
+    def view(self, tx: Transaction, row: Row) -> None:
+        row["host_routes"] = peer_routes.complete(row) if row["_peers"] else list(row["own_routes"])
 
     def visible(self) -> Any:
         return access.granted(SUBNETS.c.network_id, (access.SHARED, access.EXTERNAL))
@@ -120,31 +123,37 @@ class SubnetStrategy(Strategy):
         values.pop("use_default_subnetpool", None)
         values.pop("prefixlen", None)
         _check_network(tx, values, on)
-        _check_shape(values)
+        subnet_checks.check_shape(values)
         pools = values.get("allocation_pools")
         if pools is None:
             if values["gateway_ip"] is not None and not gateway_given:
-                _check_default_gateway(values)
+                subnet_checks.check_default_gateway(values)
             values["allocation_pools"] = ranges.default_pools(values["cidr"], values["gateway_ip"])
         else:
             values["allocation_pools"] = _checked_pools(values)
         values["shared"], values["router:external"] = on["shared"], on["router:external"]
+        values["own_routes"] = values["host_routes"]
+        subnet_segment.check_new(tx, values, of_network(tx, on["id"]))
+        values["_peers"] = peer_routes.cidrs(values, of_network(tx, on["id"]))
+        values["host_routes"] = peer_routes.complete(values)
 
     def validate(self, tx: Transaction, new: Row, old: Row | None) -> None:
-        _check_bounds(tx, new)
+        subnet_checks.check_bounds(tx, new)
         if old is None or new["gateway_ip"] != old["gateway_ip"]:
-            _check_gateway(new)
-        _check_versions(new)
+            subnet_checks.check_gateway(new)
+        subnet_checks.check_versions(new)
 
     def settle(self, tx: Transaction, new: Row, old: Row | None) -> None:
-        from weft.resources import port
+        from weft.resources import port_subnets
 
         on = network.load(tx, new["network_id"])
-        tx.forget(("subnets", new["network_id"]))
+        _forget(tx, new)
         tx.touch(network.NETWORK, on)
+        if old is None:
+            _touch_peers(tx, new)
         if old is None and allocate.is_auto(new):
-            port.give_auto_addresses(tx, new)
-        if old is None and new["router:external"]:
+            port_subnets.give_auto_addresses(tx, new)
+        if old is None and new["router:external"] and not new["segment_id"]:  # on which segment routers are is not known
             from weft.resources import router
 
             router.give_gateways_addresses(tx, new)
@@ -162,23 +171,48 @@ class SubnetStrategy(Strategy):
             new["allocation_pools"] = _checked_pools(new)
         elif new["gateway_ip"] != old["gateway_ip"] and new["gateway_ip"]:
             _refuse_gateway_in_pools(new["gateway_ip"], new["allocation_pools"])
+        if new["segment_id"] != old["segment_id"]:
+            subnet_segment.check_change(tx, old, new, of_network(tx, old["network_id"]))
+        if "host_routes" in changes:
+            new["own_routes"] = peer_routes.without(new, changes["host_routes"])
+        new["host_routes"] = peer_routes.complete(new)
 
     def validate_delete(self, tx: Transaction, row: Row) -> None:
-        from weft.resources import port
+        from weft.resources import port_subnets
 
-        if port.uses_subnet(tx, row, ignore_auto=allocate.is_auto(row)):
+        if port_subnets.uses_subnet(tx, row, ignore_auto=allocate.is_auto(row)):
             raise errors.SubnetInUse(id=row["id"], reason="One or more ports have an IP allocation from this subnet")
 
     def write_delete(self, tx: Transaction, row: Row) -> None:
-        from weft.resources import port
+        from weft.resources import port_subnets
 
-        port.forget_subnet(tx, row)
+        port_subnets.forget_subnet(tx, row)
         tx.delete(self.resource, row)
 
     def settle_delete(self, tx: Transaction, row: Row) -> None:
         on = tx.find(network.NETWORK, row["network_id"], everybody=True)
         if on is not None:
             tx.touch(network.NETWORK, on)
+        _forget(tx, row)
+        _touch_peers(tx, row)
+
+
+def _forget(tx: Transaction, row: Row) -> None:
+    """What is remembered of the subnets of the network is no longer so."""
+    tx.forget(("subnets", row["network_id"]))
+    tx.forget(("segments", row["network_id"]))
+
+
+def _touch_peers(tx: Transaction, row: Row) -> None:
+    """The subnets of other segments have a host route to this one more, or less."""
+    if row["segment_id"]:
+        for peer in peer_routes.peers_of(row, of_network(tx, row["network_id"])):
+            tx.touch(SUBNET, peer)
+
+
+def ids_of_segment(tx: Transaction, segment_id: str) -> list[str]:
+    """The subnets that belong to a segment."""
+    return [row[0] for row in tx.all(select(SUBNETS.c.id).where(SUBNETS.c.segment_id == segment_id))]
 
 
 def _network(tx: Transaction, row: Row) -> Row:
@@ -267,91 +301,6 @@ def _check_network(tx: Transaction, values: Row, on: Row) -> None:
         raise errors.NetworkMTUSubnetConflict(id=on["id"], minimum=least)
 
 
-def _check_shape(values: Row) -> None:
-    """What the CIDR and the IPv6 modes must be like."""
-    net_ = ip_network(values["cidr"])
-
-    def refuse(reason: str) -> None:
-        raise errors.InvalidInput(reason=reason)
-
-    if net_.prefixlen == 0:
-        refuse(f"0 is not allowed as CIDR prefix length: {net_}")
-    if net_.version == 6 and int(net_.network_address) == 0 and values["subnetpool_id"] != PREFIX_DELEGATION:
-        refuse("IPv6 network '::' is not allowed")
-    if values["enable_dhcp"]:
-        limit = 30 if net_.version == 4 else 126
-        if net_.prefixlen > limit:
-            refuse(f"Subnet has a prefix length that is incompatible with DHCP service enabled: {net_}")
-        if net_.is_multicast:
-            refuse("Multicast IP subnet is not supported if enable_dhcp is True.")
-        if net_.is_loopback:
-            refuse("Loopback IP subnet is not supported if enable_dhcp is True.")
-        if net_.version == 4 and int(net_.network_address) == 0:
-            refuse("First IP '0.0.0.0' of network is not supported if enable_dhcp is True.")
-    _check_modes(values, net_.prefixlen, refuse)
-
-
-def _check_modes(values: Row, prefixlen: int, refuse: Any) -> None:
-    ra_mode, address_mode = values["ipv6_ra_mode"], values["ipv6_address_mode"]
-    if not ra_mode and not address_mode:
-        return
-    if values["ip_version"] == 4:
-        refuse("ipv6_ra_mode and ipv6_address_mode are not valid when ip_version is 4")
-    if not values["enable_dhcp"]:
-        refuse("ipv6_ra_mode or ipv6_address_mode cannot be set when enable_dhcp is set to False")
-    if ra_mode and address_mode and ra_mode != address_mode:
-        refuse(f"ipv6_ra_mode set to '{ra_mode}' with ipv6_address_mode set to '{address_mode}' is not valid. "
-               "If both attributes are set, they must be the same value")  # fmt: skip
-    if (ra_mode in SLAAC_MODES or address_mode in SLAAC_MODES) and prefixlen != 64:
-        refuse(f"Invalid CIDR {values['cidr']} for IPv6 address mode. "
-               "OpenStack uses the EUI-64 address format, which requires the prefix to be /64")  # fmt: skip
-
-
-def _check_default_gateway(values: Row) -> None:
-    """A gateway that nobody asked for must still leave room: IPv4 /31 has none."""
-    net_ = ip_network(values["cidr"])
-    if net_.version == 4 and net_.prefixlen == 31:
-        raise errors.IpamValueInvalid("The subnet is too small for a gateway address.")
-
-
-def _check_gateway(values: Row) -> None:
-    gateway = values["gateway_ip"]
-    if gateway is None:
-        return
-    net_, ip = ip_network(values["cidr"]), ip_address(gateway)
-    if ip.version != values["ip_version"]:
-        raise errors.InvalidInput(
-            reason=f"gateway_ip '{gateway}' does not match the ip_version '{values['ip_version']}'"
-        )
-    if net_.version == 4 and net_.prefixlen < 31 and ip in (net_.network_address, net_.broadcast_address):
-        raise errors.InvalidInput(reason=f"Gateway IP {gateway} is not valid on subnet {net_}")
-
-
-def _check_versions(values: Row) -> None:
-    """Name servers and routes speak the subnet's IP version."""
-    version = values["ip_version"]
-
-    def refuse(what: str, address: str) -> None:
-        raise errors.InvalidInput(reason=f"{what} '{address}' does not match the ip_version '{version}'")
-
-    for server in values["dns_nameservers"]:
-        if ip_address(server).version != version:
-            refuse("dns_nameserver", server)
-    for route in values["host_routes"]:
-        if ip_network(route["destination"], strict=False).version != version:
-            refuse("host_routes destination", route["destination"])
-        if ip_address(route["nexthop"]).version != version:
-            refuse("host_routes nexthop", route["nexthop"])
-
-
-def _check_bounds(tx: Transaction, values: Row) -> None:
-    api = tx.config.api
-    if len(values["dns_nameservers"]) > api.max_dns_nameservers:
-        raise errors.DNSNameServersExhausted(subnet_id=values["id"], limit=api.max_dns_nameservers)
-    if len(values["host_routes"]) > api.max_subnet_host_routes:
-        raise errors.HostRoutesExhausted(subnet_id=values["id"], limit=api.max_subnet_host_routes)
-
-
 def _checked_pools(values: Row) -> list[dict[str, str]]:
     """The allocation pools, sorted; raises what is wrong with them."""
     version = values["ip_version"]
@@ -388,9 +337,9 @@ def _refuse_gateway_in_pools(gateway: str, pools: Iterable[dict[str, str]]) -> N
 
 
 def _refuse_gateway_in_use(tx: Transaction, old: Row) -> None:
-    from weft.resources import port
+    from weft.resources import port_subnets
 
-    holder = port.router_port_with(tx, old["id"], old["gateway_ip"])
+    holder = port_subnets.router_port_with(tx, old["id"], old["gateway_ip"])
     if holder:
         raise errors.GatewayIpInUse(ip=old["gateway_ip"], port_id=holder)
 
@@ -417,5 +366,6 @@ SUBNET = Resource(
     bulk=True,
     tags=True,
     quota="subnet",
-    shims=("subnet_allocation",),
+    internal=("own_routes",),
+    shims=("subnet_allocation", "subnet-segmentid-writable", "segments-peer-subnet-host-routes"),
 )

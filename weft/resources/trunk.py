@@ -223,7 +223,7 @@ def _tag(asked: Row, on: Row) -> Row:
     """Type and id of a sub-port's segmentation on the wire of its parent; `on` is its own network."""
     kind, number = asked.get("segmentation_type"), asked.get("segmentation_id")
     if kind == INHERIT:
-        kind, number = on["provider:network_type"], on["provider:segmentation_id"]
+        kind, number = on.get("provider:network_type"), on.get("provider:segmentation_id")
         if kind != VLAN:
             raise errors.InvalidInput(
                 reason=f"sub-port {asked['port_id']} cannot inherit the segmentation of a network of type {kind}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from weft.backends.linux import names
@@ -12,6 +12,9 @@ from weft.logical.model import LogicalPort, LogicalSwitch, Segment
 
 EXTERNAL = "external"
 """The physical network that needs no interface: its bridge alone is it (see `external_cidr`)."""
+
+TUNNELS = ("vxlan",)
+"""Types of tunnels that end here."""
 
 _LONGEST_NAME = 15
 
@@ -32,16 +35,34 @@ class Switch:
 def render(switch: LogicalSwitch, config: Linux) -> Switch:
     """The bridge and uplinks of a network. A network that is administratively down has a bridge that is down.
 
+    Of several segments the host is on one: what joins segments is not here, and two hosts that joined them were a loop.
     What leads to other hosts is isolated, as service ports are: their addresses are equal on all hosts and must not meet.
     """
     bridge = Link(names.bridge(switch.id), kind="bridge", mtu=switch.mtu, up=switch.enabled)
     uplinks: list[Link] = []
     problems = []
-    for segment in switch.segments:
+    own = carried(switch.segments, config.bridge_mappings)
+    for segment in (own,) if own else switch.segments:
         links, problem = _segment(segment, bridge.name, switch.mtu, config)
         uplinks += links
         problems += [problem] if problem else []
     return Switch(bridge, tuple(uplinks), "; ".join(problems))
+
+
+def carried(
+    segments: Sequence[Segment], mappings: Mapping[str, str], tunnel_types: Sequence[str] = TUNNELS
+) -> Segment | None:
+    """The segment of a network by which a host takes part in it: the first one that it can carry."""
+    return next((one for one in segments if not refusal(one, mappings, tunnel_types)), None)
+
+
+def refusal(segment: Segment, mappings: Mapping[str, str], tunnel_types: Sequence[str]) -> str:
+    """Why this host cannot carry the segment."""
+    if segment.network_type == "local" or segment.network_type in tunnel_types:
+        return ""
+    if segment.network_type in ("flat", "vlan"):
+        return uplink(segment.physical_network or "", mappings)[1]
+    return f"this host cannot carry networks of type {segment.network_type}"
 
 
 def _segment(segment: Segment, bridge: str, mtu: int, config: Linux) -> tuple[list[Link], str]:

@@ -106,6 +106,7 @@ def test_bound(segment: Segment) -> None:
     assert bind(PORT, [segment], HERE) == Binding(
         "bridge",
         {"port_filter": True, "connectivity": "l2", "bridge_name": "brqnet-0000000", "bound_drivers": {"0": "linux"}},
+        segment,
     )
 
 
@@ -131,4 +132,16 @@ def test_not_bound(port: dict[str, str], segments: list[Segment], host: HostFact
 
 
 def test_the_first_segment_that_the_host_has_is_taken() -> None:
-    assert isinstance(bind(PORT, [Segment("flat", "two"), Segment("vxlan", None, 5)], HERE), Binding)
+    segments = (Segment("flat", "two"), Segment("vlan", "one", 7), Segment("vxlan", None, 5))
+    answer = bind(PORT, segments, HERE)
+    assert isinstance(answer, Binding)
+    assert answer.segment == segments[1]
+    config = Linux(bridge_mappings={"one": "eth1"}, tunnel_address="192.0.2.1")
+    made = switches.render(replace(switch(), segments=segments), config)
+    assert ([link.name for link in made.uplinks], made.problem) == (["eth1.7"], "")
+
+
+def test_no_segment_that_the_host_has() -> None:
+    made = switches.render(replace(switch(), segments=(Segment("flat", "two"), Segment("flat", "three"))), Linux())
+    assert made.uplinks == ()
+    assert made.problem.count("no bridge mapping for physical network") == 2

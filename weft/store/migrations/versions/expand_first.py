@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "e150cc40d"
+revision = "e6f58a054"
 down_revision = None
 branch_labels = ("expand",)
 depends_on = None
@@ -514,11 +514,17 @@ def upgrade() -> None:
         "network_segments",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("network_id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=True),
         sa.Column("network_type", sa.String(length=32), nullable=False),
         sa.Column("physical_network", sa.String(length=64), nullable=True),
-        sa.Column("segmentation_id", sa.Integer(), nullable=True),
+        sa.Column("segmentation_id", sa.BigInteger(), nullable=True),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("slot", sa.String(length=128), nullable=True),
+        sa.Column("is_dynamic", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("description", sa.String(length=1024), server_default="", nullable=False),
+        sa.Column("revision_number", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("created_at", sa.String(length=20), nullable=False),
+        sa.Column("updated_at", sa.String(length=20), nullable=False),
         sa.ForeignKeyConstraint(
             ["network_id"], ["networks.id"], name=op.f("fk_network_segments_network_id"), ondelete="CASCADE"
         ),
@@ -549,6 +555,7 @@ def upgrade() -> None:
         sa.Column("binding_profile", sa.JSON(), nullable=False),
         sa.Column("binding_vif_type", sa.String(length=64), nullable=False),
         sa.Column("binding_vif_details", sa.JSON(), nullable=False),
+        sa.Column("binding_segment_id", sa.String(length=36), nullable=True),
         sa.Column("data_plane_status", sa.String(length=16), nullable=True),
         sa.Column("device_profile", sa.String(length=255), nullable=True),
         sa.Column("hardware_offload_type", sa.String(length=64), nullable=True),
@@ -575,35 +582,6 @@ def upgrade() -> None:
     op.create_index(op.f("ix_ports_project_id"), "ports", ["project_id"], unique=False)
     op.create_index(op.f("ix_ports_qos_policy_id"), "ports", ["qos_policy_id"], unique=False)
     op.create_table(
-        "subnets",
-        sa.Column("id", sa.String(length=36), nullable=False),
-        sa.Column("project_id", sa.String(length=255), nullable=False),
-        sa.Column("name", sa.String(length=255), nullable=False),
-        sa.Column("network_id", sa.String(length=36), nullable=False),
-        sa.Column("ip_version", sa.Integer(), nullable=False),
-        sa.Column("cidr", sa.String(length=64), nullable=False),
-        sa.Column("gateway_ip", sa.String(length=45), nullable=True),
-        sa.Column("subnetpool_id", sa.String(length=36), nullable=True),
-        sa.Column("enable_dhcp", sa.Boolean(), nullable=False),
-        sa.Column("ipv6_ra_mode", sa.String(length=20), nullable=True),
-        sa.Column("ipv6_address_mode", sa.String(length=20), nullable=True),
-        sa.Column("allocation_pools", sa.JSON(), nullable=False),
-        sa.Column("dns_nameservers", sa.JSON(), nullable=False),
-        sa.Column("host_routes", sa.JSON(), nullable=False),
-        sa.Column("service_types", sa.JSON(), nullable=False),
-        sa.Column("dns_publish_fixed_ip", sa.Boolean(), nullable=False),
-        sa.Column("description", sa.String(length=1024), server_default="", nullable=False),
-        sa.Column("tags", sa.JSON(), server_default="[]", nullable=False),
-        sa.Column("revision_number", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("created_at", sa.String(length=20), nullable=False),
-        sa.Column("updated_at", sa.String(length=20), nullable=False),
-        sa.ForeignKeyConstraint(["network_id"], ["networks.id"], name=op.f("fk_subnets_network_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_subnets")),
-    )
-    op.create_index(op.f("ix_subnets_network_id"), "subnets", ["network_id"], unique=False)
-    op.create_index(op.f("ix_subnets_project_id"), "subnets", ["project_id"], unique=False)
-    op.create_index(op.f("ix_subnets_subnetpool_id"), "subnets", ["subnetpool_id"], unique=False)
-    op.create_table(
         "inactive_port_bindings",
         sa.Column("port_id", sa.String(length=36), nullable=False),
         sa.Column("host", sa.String(length=255), nullable=False),
@@ -611,22 +589,12 @@ def upgrade() -> None:
         sa.Column("profile", sa.JSON(), nullable=False),
         sa.Column("vif_type", sa.String(length=64), nullable=False),
         sa.Column("vif_details", sa.JSON(), nullable=False),
+        sa.Column("segment_id", sa.String(length=36), nullable=True),
         sa.ForeignKeyConstraint(
             ["port_id"], ["ports.id"], name=op.f("fk_inactive_port_bindings_port_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("port_id", "host", name=op.f("pk_inactive_port_bindings")),
     )
-    op.create_table(
-        "ip_allocations",
-        sa.Column("subnet_id", sa.String(length=36), nullable=False),
-        sa.Column("ip_address", sa.String(length=45), nullable=False),
-        sa.Column("port_id", sa.String(length=36), nullable=False),
-        sa.ForeignKeyConstraint(["port_id"], ["ports.id"], name=op.f("fk_ip_allocations_port_id"), ondelete="CASCADE"),
-        sa.ForeignKeyConstraint(["subnet_id"], ["subnets.id"], name=op.f("fk_ip_allocations_subnet_id")),
-        sa.PrimaryKeyConstraint("subnet_id", "ip_address", name=op.f("pk_ip_allocations")),
-    )
-    op.create_index("ix_ip_allocations_ip_address", "ip_allocations", ["ip_address"], unique=False)
-    op.create_index(op.f("ix_ip_allocations_port_id"), "ip_allocations", ["port_id"], unique=False)
     op.create_table(
         "logs",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -702,6 +670,38 @@ def upgrade() -> None:
         ["security_group_id"],
         unique=False,
     )
+    op.create_table(
+        "subnets",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=255), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("network_id", sa.String(length=36), nullable=False),
+        sa.Column("ip_version", sa.Integer(), nullable=False),
+        sa.Column("cidr", sa.String(length=64), nullable=False),
+        sa.Column("gateway_ip", sa.String(length=45), nullable=True),
+        sa.Column("subnetpool_id", sa.String(length=36), nullable=True),
+        sa.Column("enable_dhcp", sa.Boolean(), nullable=False),
+        sa.Column("ipv6_ra_mode", sa.String(length=20), nullable=True),
+        sa.Column("ipv6_address_mode", sa.String(length=20), nullable=True),
+        sa.Column("allocation_pools", sa.JSON(), nullable=False),
+        sa.Column("dns_nameservers", sa.JSON(), nullable=False),
+        sa.Column("own_routes", sa.JSON(), nullable=False),
+        sa.Column("service_types", sa.JSON(), nullable=False),
+        sa.Column("dns_publish_fixed_ip", sa.Boolean(), nullable=False),
+        sa.Column("segment_id", sa.String(length=36), nullable=True),
+        sa.Column("description", sa.String(length=1024), server_default="", nullable=False),
+        sa.Column("tags", sa.JSON(), server_default="[]", nullable=False),
+        sa.Column("revision_number", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("created_at", sa.String(length=20), nullable=False),
+        sa.Column("updated_at", sa.String(length=20), nullable=False),
+        sa.ForeignKeyConstraint(["network_id"], ["networks.id"], name=op.f("fk_subnets_network_id")),
+        sa.ForeignKeyConstraint(["segment_id"], ["network_segments.id"], name=op.f("fk_subnets_segment_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_subnets")),
+    )
+    op.create_index(op.f("ix_subnets_network_id"), "subnets", ["network_id"], unique=False)
+    op.create_index(op.f("ix_subnets_project_id"), "subnets", ["project_id"], unique=False)
+    op.create_index(op.f("ix_subnets_segment_id"), "subnets", ["segment_id"], unique=False)
+    op.create_index(op.f("ix_subnets_subnetpool_id"), "subnets", ["subnetpool_id"], unique=False)
     op.create_table(
         "trunks",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -802,6 +802,17 @@ def upgrade() -> None:
     op.create_index(op.f("ix_floatingips_project_id"), "floatingips", ["project_id"], unique=False)
     op.create_index(op.f("ix_floatingips_qos_policy_id"), "floatingips", ["qos_policy_id"], unique=False)
     op.create_index(op.f("ix_floatingips_router_id"), "floatingips", ["router_id"], unique=False)
+    op.create_table(
+        "ip_allocations",
+        sa.Column("subnet_id", sa.String(length=36), nullable=False),
+        sa.Column("ip_address", sa.String(length=45), nullable=False),
+        sa.Column("port_id", sa.String(length=36), nullable=False),
+        sa.ForeignKeyConstraint(["port_id"], ["ports.id"], name=op.f("fk_ip_allocations_port_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["subnet_id"], ["subnets.id"], name=op.f("fk_ip_allocations_subnet_id")),
+        sa.PrimaryKeyConstraint("subnet_id", "ip_address", name=op.f("pk_ip_allocations")),
+    )
+    op.create_index("ix_ip_allocations_ip_address", "ip_allocations", ["ip_address"], unique=False)
+    op.create_index(op.f("ix_ip_allocations_port_id"), "ip_allocations", ["port_id"], unique=False)
     op.create_table(
         "router_ports",
         sa.Column("port_id", sa.String(length=36), nullable=False),
