@@ -19,6 +19,8 @@ from weft import app
 from weft.store.engine import Store
 
 CLIENTS = 8
+ROUNDS = 4
+"""How often what goes wrong seldom is tried."""
 Ask = Callable[[Api], Answer]
 
 
@@ -258,3 +260,36 @@ def test_a_rule_twice(apis: Sequence[Api], api: Api) -> None:
     )
     assert outcomes(race(apis, [ask] * CLIENTS)) == one_wins("SecurityGroupRuleExists")
     assert used(api, "security_group_rule") == len(api.list("security-group-rules"))
+
+
+def test_a_group_changes_its_statefulness_while_ports_come(apis: Sequence[Api], api: Api, network: str) -> None:
+    """A port's groups are of one statefulness, always, and a group that has ports keeps its own."""
+    for _ in range(ROUNDS):
+        one, other = (api.make("security-groups", name="g")["id"] for _ in range(2))
+
+        def turn(door: Api, group: str = one) -> Answer:
+            return door.put(f"security-groups/{group}", {"security_group": {"stateful": False}})
+
+        ask = make("ports", "port", network_id=network, security_groups=[one, other])
+        found = outcomes(race(apis, [ask, turn, ask, ask]))
+        assert found.keys() <= {201, 200, "SecurityGroupConflict", "SecurityGroupInUse"}
+        members = [row for row in api.list("ports") if one in row["security_groups"]]
+        assert len(members) == found.get(201, 0)
+        assert api.show("security-groups", one)["stateful"] is bool(members)
+
+
+def test_a_group_changes_its_statefulness_while_rules_come(apis: Sequence[Api], api: Api) -> None:
+    group = api.make("security-groups", name="g", stateful=True)
+
+    def turn(door: Api) -> Answer:
+        return door.put(f"security-groups/{group['id']}", {"security_group": {"stateful": False}})
+
+    asks: list[Ask] = [
+        make("security-group-rules", "security_group_rule", security_group_id=group["id"], direction="ingress", **ports)
+        for ports in ({"protocol": "tcp", "port_range_min": n, "port_range_max": n} for n in range(1, CLIENTS))
+    ]
+    assert outcomes(race(apis, [turn, *asks])) == {200: 1, 201: CLIENTS - 1}
+    after = api.show("security-groups", group["id"])
+    assert after["stateful"] is False
+    assert len(after["security_group_rules"]) == len(group["security_group_rules"]) + CLIENTS - 1
+    assert after["revision_number"] == group["revision_number"] + CLIENTS

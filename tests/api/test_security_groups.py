@@ -344,7 +344,7 @@ def test_default_group_of_a_port_costs_no_look(api: Any) -> None:
     for said in ({}, {"security_groups": [group]}, {"security_groups": []}):
         with api.statements() as seen:
             api.make("ports", network_id=on, **said)
-        cost.append(len([one for one in seen if "FROM security_groups" in one]))
+        cost.append(len([one for one in seen if one.startswith("SELECT") and "FROM security_groups" in one]))
     assert cost == [0, 0, 0]
 
 

@@ -5,7 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, Column, ColumnElement, ForeignKey, Index, String, Table, exists, insert, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    String,
+    Table,
+    UniqueConstraint,
+    bindparam,
+    exists,
+    insert,
+    select,
+)
 
 from weft import errors
 from weft.registry import types as t
@@ -27,6 +41,7 @@ SECURITY_GROUPS = Table(
     Column("stateful", Boolean, nullable=False, default=True),
     *standard_columns(),
     Index("ix_security_groups_name", "name"),
+    UniqueConstraint("id", "stateful"),
 )
 
 DEFAULT_GROUPS = Table(
@@ -40,7 +55,9 @@ PORT_BINDINGS = Table(
     "security_group_port_bindings",
     METADATA,
     Column("port_id", ID, ForeignKey("ports.id", ondelete="CASCADE"), primary_key=True),
-    Column("security_group_id", ID, ForeignKey("security_groups.id"), primary_key=True, index=True),
+    Column("security_group_id", ID, primary_key=True, index=True),
+    Column("stateful", Boolean, nullable=False),  # so no group changes it while a port comes in
+    ForeignKeyConstraint(["security_group_id", "stateful"], ["security_groups.id", "security_groups.stateful"]),
 )
 
 ATTRIBUTES = (
@@ -233,10 +250,18 @@ def used_by_others(tx: Transaction, group: Row, losing: str) -> bool:
     return bool(tx.first(statement.where(PORT_BINDINGS.c.security_group_id == group["id"], only).limit(1)))
 
 
+_BIND = insert(PORT_BINDINGS).from_select(
+    ["port_id", "security_group_id", "stateful"],
+    select(bindparam("port", type_=ID), SECURITY_GROUPS.c.id, SECURITY_GROUPS.c.stateful).where(
+        SECURITY_GROUPS.c.id == bindparam("security_group")
+    ),
+)
+
+
 def bind(tx: Transaction, many: Sequence[tuple[str, str]]) -> None:
     """Put ports into groups: (port id, group id)."""
     if many:
-        tx.execute(insert(PORT_BINDINGS), [{"port_id": port, "security_group_id": group} for port, group in many])
+        tx.execute(_BIND, [{"port": port, "security_group": group} for port, group in many])
 
 
 SECURITY_GROUP: Resource = Resource(

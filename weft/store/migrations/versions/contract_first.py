@@ -5,7 +5,7 @@ Made by scripts/schema (make schema).
 
 from __future__ import annotations
 
-revision = "c6f58a054"
+revision = "c9e0aae51"
 down_revision = None
 branch_labels = ("contract",)
 depends_on = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "e6f58a054"
+revision = "e9e0aae51"
 down_revision = None
 branch_labels = ("expand",)
 depends_on = None
@@ -215,6 +215,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.String(length=20), nullable=False),
         sa.Column("updated_at", sa.String(length=20), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_security_groups")),
+        sa.UniqueConstraint("id", "stateful", name=op.f("uq_security_groups_id_stateful")),
     )
     op.create_index("ix_security_groups_name", "security_groups", ["name"], unique=False)
     op.create_index(op.f("ix_security_groups_project_id"), "security_groups", ["project_id"], unique=False)
@@ -654,13 +655,14 @@ def upgrade() -> None:
         "security_group_port_bindings",
         sa.Column("port_id", sa.String(length=36), nullable=False),
         sa.Column("security_group_id", sa.String(length=36), nullable=False),
+        sa.Column("stateful", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(
             ["port_id"], ["ports.id"], name=op.f("fk_security_group_port_bindings_port_id"), ondelete="CASCADE"
         ),
         sa.ForeignKeyConstraint(
-            ["security_group_id"],
-            ["security_groups.id"],
-            name=op.f("fk_security_group_port_bindings_security_group_id"),
+            ["security_group_id", "stateful"],
+            ["security_groups.id", "security_groups.stateful"],
+            name=op.f("fk_security_group_port_bindings_security_group_id_stateful"),
         ),
         sa.PrimaryKeyConstraint("port_id", "security_group_id", name=op.f("pk_security_group_port_bindings")),
     )
