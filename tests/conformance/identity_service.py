@@ -47,10 +47,15 @@ enforce_new_defaults = true
 
 @dataclass(frozen=True)
 class Keystone:
-    """One that answers. `url` ends with /v3; the administrator is `admin` in the project `admin`."""
+    """One that answers. `url` ends with /v3; the administrator is `admin` in the project `admin`.
+
+    `pid` leads the session of its processes; `folder` holds its keys.
+    """
 
     url: str
     token: str
+    pid: int
+    folder: Path
 
     def __call__(self, method: str, path: str, body: Any = None) -> Any:
         """A request of the administrator; the decoded body of the answer."""
@@ -100,7 +105,7 @@ def keystone(folder: Path) -> Iterator[Keystone]:
     env = {"PYTHONPATH": str(HERE / "wsgi"), "OS_KEYSTONE_CONFIG_FILES": str(configuration)}
     with running([programs / "granian", *options, "keystone_app:application"], log, env) as process:
         wait_until_answers(url, process, log)
-        yield Keystone(url, _log_in(url))
+        yield Keystone(url, _log_in(url), process.pid, folder)
 
 
 def _log_in(url: str) -> str:
