@@ -153,7 +153,8 @@ class SubnetStrategy(Strategy):
             _touch_peers(tx, new)
         if old is None and allocate.is_auto(new):
             port_subnets.give_auto_addresses(tx, new)
-        if old is None and new["router:external"] and not new["segment_id"]:  # on which segment routers are is not known
+        # On which segments of a routed network routers are is not known here.
+        if old is None and new["router:external"] and not new["segment_id"]:
             from weft.resources import router
 
             router.give_gateways_addresses(tx, new)
