@@ -1113,7 +1113,7 @@ class LocalIPInUse(InUse):
 
 
 class LocalIPAssociationNotFound(NotFound):
-    message = "Local IP {id} association with port {port_id} could not be found."
+    message = "Local IP {local_ip_id} association with port {fixed_port_id} could not be found."
 
 
 class LocalIPPortOrNetworkRequired(InvalidInput):

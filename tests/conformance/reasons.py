@@ -18,7 +18,6 @@ OTHER_EXTENSIONS = {
     "l3-conntrack-helper": "conntrack helpers",
     "l3-ha": "routers on several hosts",
     "l3-ndp-proxy": "ND proxy",
-    "local_ip": "local IPs",
     "logging": "packet logging",
     "metering": "metering",
     "network-segment-range": "segment ranges by the API",

@@ -14,6 +14,7 @@ BY_DATAPLANE = frozenset(
     {
         "expose-l3-conntrack-helper",
         "l3-conntrack-helper",
+        "local_ip",
         "logging",
         "metering",
         "metering_source_and_destination_fields",

@@ -132,13 +132,27 @@ class Qos:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalIp:
+    """An address that workloads of the same host and switch reach the port `fixed_ip` is of by.
+
+    `translate`: packets to `ip` are made packets to `fixed_ip`, answers are made to come from `ip`. Otherwise they are
+    delivered as they are, to a port that has `ip` as well.
+    """
+
+    ip: str
+    fixed_ip: str
+    translate: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class LogicalPort:
     """A workload's attachment to a switch (router ports are part of their LogicalRouter, see RouterPort).
 
     `host` is where it is bound ('' when nowhere); `groups` are security group ids, empty with port_security meaning
     that nothing but what is always allowed (DHCP, ND) passes; port_security False means neither filter nor anti-spoofing.
-    `hostname` and `fqdn` are what DNS answers for its addresses. A trunk's sub-port has the id of its `parent`, on whose
-    device its frames carry the VLAN `tag` (ovn-nb(5): parent_name, tag); ones that do not, '' and 0.
+    `hostname` and `fqdn` are what DNS answers for its addresses; `local_ips` lead to it on its host. A trunk's sub-port has
+    the id of its `parent`, on whose device its frames carry the VLAN `tag` (ovn-nb(5): parent_name, tag); ones that do not,
+    '' and 0.
     """
 
     id: str
@@ -159,6 +173,7 @@ class LogicalPort:
     qos: Qos | None = None
     parent: str = ""
     tag: int = 0
+    local_ips: tuple[LocalIp, ...] = ()
 
     @property
     def key(self) -> Key:

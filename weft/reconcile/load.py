@@ -10,9 +10,9 @@ from sqlalchemy import select
 
 from weft.ipam.allocate import ROUTER_OWNERS
 from weft.logical import acl, qos, router, switch
-from weft.logical.model import HostView, Key, LogicalRouter
+from weft.logical.model import HostView, Key, LocalIp, LogicalRouter
 from weft.registry.resource import Row
-from weft.resources import trunk
+from weft.resources import local_ip, trunk
 from weft.resources.address_group import ADDRESS_GROUP
 from weft.resources.floatingip import FLOATINGIP, FLOATINGIPS
 from weft.resources.network import NETWORK, NETWORKS
@@ -86,7 +86,7 @@ class HostLoader:
         networks = dirty.get("network", set()) | self._networks_of_subnets(tx, dirty.get("subnet", set()))
         self._reread_networks(tx, networks & set(self._networks))
         following = self._forget_policies(dirty.get("policy", set()))
-        port_ids = dirty.get("port", set())
+        port_ids = dirty.get("port", set()) | dirty.get("port_association", set())  # these have their port's id
         if "trunk" in dirty:
             port_ids |= trunk.sub_ports(tx, dirty["trunk"])
         rows = self._rows(tx, PORT, PORTS.c.id, port_ids)
@@ -228,16 +228,27 @@ class HostLoader:
         for row in here:
             self._policy_of[row["id"]] = frozenset({policy} if (policy := qos.effective(row)) else ())
         self._need_policies(tx)
-        parts = self._parts(tx, [row["id"] for row in here])
+        ids = [row["id"] for row in here]
+        parts, leading = self._parts(tx, ids), self._leading(tx, ids)
         for row in here:
             found = switch.port(row, self._subnets, parts.get(row["id"], switch.NO_PART))
-            self.view.ports[row["id"]] = replace(found, qos=qos.of_port(row, self._policies))
+            self.view.ports[row["id"]] = replace(
+                found, qos=qos.of_port(row, self._policies), local_ips=tuple(leading.get(row["id"], ()))
+            )
 
     def _parts(self, tx: Transaction, ids: Sequence[str]) -> dict[str, switch.Part]:
         """Which of the ports are sub-ports of trunks."""
         found: dict[str, switch.Part] = {}
         for start in range(0, len(ids), CHUNK):
             found |= {id: switch.Part(*one) for id, one in trunk.parts(tx, ids[start : start + CHUNK]).items()}
+        return found
+
+    def _leading(self, tx: Transaction, ids: Sequence[str]) -> dict[str, list[LocalIp]]:
+        """Which local IPs lead to the ports."""
+        found: dict[str, list[LocalIp]] = {}
+        for start in range(0, len(ids), CHUNK):
+            for id, fixed, ip, mode in local_ip.leading_to(tx, ids[start : start + CHUNK]):
+                found.setdefault(id, []).append(LocalIp(ip, fixed, mode == local_ip.TRANSLATE))
         return found
 
     def _drop_ports(self, ids: Iterable[str]) -> None:

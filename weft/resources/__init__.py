@@ -12,6 +12,7 @@ from weft.resources.default_security_group_rule import DEFAULT_SECURITY_GROUP_RU
 from weft.resources.flavor import FLAVOR, FLAVOR_SERVICE_PROFILE, NEXT_PROVIDER
 from weft.resources.floatingip import FLOATINGIP
 from weft.resources.floatingip_pool import FLOATINGIP_POOL
+from weft.resources.local_ip import LOCAL_IP, PORT_ASSOCIATION
 from weft.resources.log import LOG, LOGGABLE_RESOURCE
 from weft.resources.metering import METERING_LABEL, METERING_LABEL_RULE
 from weft.resources.network import NETWORK
@@ -55,6 +56,8 @@ RESOURCES: tuple[Resource, ...] = (
     SUBNETPOOL,
     ADDRESS_SCOPE,
     RBAC_POLICY,
+    LOCAL_IP,
+    PORT_ASSOCIATION,
     AVAILABILITY_ZONE,
     NETWORK_IP_AVAILABILITY,
     FLAVOR,

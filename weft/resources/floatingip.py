@@ -295,12 +295,16 @@ def uses_interface(tx: Transaction, port_id: str) -> bool:
 def release_port(tx: Transaction, row: Row) -> None:
     """The port is about to be deleted: what leads to it lets go of it.
 
-    Raises FipAssociated where that is another project's, unless an administrator deletes.
+    Raises FipAssociated where that is another project's, unless an administrator deletes; ServicePortInUse where it is a
+    local IP, which needs the port's address.
     """
-    from weft.resources import port_forwarding
+    from weft.resources import local_ip, port_forwarding
 
     leading = select(FLOATINGIPS.c.id, literal("floatingip").label("kind")).where(FLOATINGIPS.c.port_id == row["id"])
-    found = tx.all(union_all(leading, port_forwarding.leading_to(row["id"])))
+    found = tx.all(union_all(leading, port_forwarding.leading_to(row["id"]), local_ip.holding(row["id"])))
+    for one in found:
+        if one.kind == local_ip.ALIAS:
+            raise errors.ServicePortInUse(id=row["id"], reason=f"it has the address of local IP {one.id}")
     ids = [one.id for one in found if one.kind == "floatingip"]
     for fip in tx.list(FLOATINGIP, FLOATINGIPS.c.id.in_(ids)) if ids else []:
         if fip["project_id"] != tx.context.project_id and not tx.context.is_admin:

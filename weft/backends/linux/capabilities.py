@@ -14,6 +14,7 @@ CAPABILITIES = frozenset(
         "extraroute",
         "floating-ip-port-forwarding",
         "l3-conntrack-helper",
+        "local_ip",
         "net-mtu",
         "port-security",
         "provider",

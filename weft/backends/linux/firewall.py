@@ -18,7 +18,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from weft.backends.linux import acl, names, qos
+from weft.backends.linux import acl, local_ips, names, qos
 from weft.backends.linux.acl import remote_set
 from weft.backends.linux.nft import SetType
 from weft.backends.linux.pipeline import (
@@ -41,6 +41,7 @@ from weft.backends.linux.sources import sources, without_overlap
 from weft.logical.model import Acl, AddressSet, HostView, LogicalPort, LogicalRouter, PortGroup
 
 STATIC = Owner("static", "")
+LOCAL_IPS = Owner("local_ips", "")
 
 
 @dataclass(slots=True)
@@ -77,18 +78,25 @@ class Firewall:
     """A rendered rule set and what was decided on the way.
 
     `marks`: number of each secured port by id; `zones`: conntrack zone of each network by bridge; `policies`: the groups
-    that each secured port follows; `problems`: what could not be rendered as asked, by owner.
+    that each secured port follows; `local`: ports that local IPs lead to; `problems`: what could not be rendered as asked,
+    by owner.
     """
 
     rules: Ruleset = field(default_factory=dict)
     marks: Numbers = field(default_factory=lambda: Numbers(LARGEST_MARK))
     zones: Numbers = field(default_factory=lambda: Numbers(LARGEST_ZONE))
     policies: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    local: set[str] = field(default_factory=set)
     problems: dict[Owner, str] = field(default_factory=dict)
 
     def copy(self) -> Firewall:
         return Firewall(
-            dict(self.rules), self.marks.copy(), self.zones.copy(), dict(self.policies), dict(self.problems)
+            dict(self.rules),
+            self.marks.copy(),
+            self.zones.copy(),
+            dict(self.policies),
+            set(self.local),
+            dict(self.problems),
         )
 
 
@@ -138,6 +146,8 @@ def _update(firewall: Firewall, view: HostView, owners: Iterable[Owner]) -> Fire
         elif owner in firewall.rules:
             shared.add(owner.id)
     _share(firewall, view, shared)
+    if firewall.local or LOCAL_IPS in firewall.rules:
+        _put(firewall, LOCAL_IPS, local_ips.render(view))
     return firewall
 
 
@@ -191,6 +201,9 @@ def passes(view: HostView, port: LogicalPort) -> bool:
 
 def _port(firewall: Firewall, view: HostView, id: str) -> Fragment | None:
     port = view.ports.get(id)
+    firewall.local.discard(id)
+    if port is not None and port.local_ips:
+        firewall.local.add(id)
     if port is None or not (passes(view, port) and port.port_security):
         firewall.marks.release(id)
         firewall.policies.pop(id, None)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from weft.backends.interface import Report
-from weft.backends.linux import dhcp, dhcp6, listeners, metadata, names, netns, ra, services, taps
+from weft.backends.linux import dhcp, dhcp6, listeners, local_ips, metadata, names, netns, ra, services, taps
 from weft.backends.linux.dns import Name, Zone
 from weft.backends.linux.limits import Buckets
 from weft.backends.linux.nameserver import NameServer, Resolver, of_configuration, of_this_machine
@@ -37,11 +37,12 @@ Names = Mapping[str, tuple[Name, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """What is answered on one tap."""
+    """What is answered on one tap. `local`: the local IPs of its network."""
 
     port: LogicalPort
     switch: LogicalSwitch
     said: tuple[ra.Advertisement, ...]
+    local: local_ips.Targets = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Snapshot:
     switches: Mapping[str, LogicalSwitch] = field(default_factory=dict)
     names: Names = field(default_factory=dict)
     said: Mapping[str, tuple[ra.Advertisement, ...]] = field(default_factory=dict)
+    local: bool = False  # whether anybody may look for a local IP
 
 
 def render(view: HostView, others: Names, config: Config, namespace: str) -> Snapshot:
@@ -73,9 +75,10 @@ def render(view: HostView, others: Names, config: Config, namespace: str) -> Sna
         legs = tuple(leg.switch for leg in router.ports)
         if router.enabled and legs:
             places[names.router_namespace(namespace, router.id)] = legs
+    local = local_ips.targets(view)
     return Snapshot(
         taps={
-            names.tap(port.id): Tap(port, view.switches[port.switch], said[port.switch])
+            names.tap(port.id): Tap(port, view.switches[port.switch], said[port.switch], local.get(port.switch, {}))
             for port in ports
             if port.enabled and view.switches[port.switch].enabled
         },
@@ -84,6 +87,7 @@ def render(view: HostView, others: Names, config: Config, namespace: str) -> Sna
         switches=dict(view.switches),
         names={network_id: tuple(values) for network_id, values in known.items()},
         said=said,
+        local=bool(local),
     )
 
 
@@ -101,6 +105,7 @@ class Responder:
             resolvers = of_configuration(config.linux.dns_servers) or of_this_machine()
         self._resolvers = tuple(resolvers)
         self._packets: socket.socket | None = None
+        self._arp: socket.socket | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="responder", daemon=True)
         self._buckets = Buckets(RATE, BURST)
@@ -142,8 +147,9 @@ class Responder:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
         self._loop.close()
-        if self._packets is not None:
-            self._packets.close()
+        for heard in (self._packets, self._arp):
+            if heard is not None:
+                heard.close()
 
     # in the thread
 
@@ -176,6 +182,18 @@ class Responder:
                 for answer in respond(frame, tap, self._config):
                     taps.send(self._packets, device, answer)
 
+    def _asked(self, arp: socket.socket) -> None:
+        """Somebody looks for an address, perhaps a local IP."""
+        for _ in range(AT_ONCE):
+            try:
+                frame, (device, *_) = arp.recvfrom(128)
+            except OSError:
+                return
+            tap = self._snapshot.taps.get(device)
+            answer = local_ips.answer(frame, tap.port, tap.local) if tap is not None and tap.local else None
+            if answer is not None and self._buckets.take(f"arp {device}"):
+                taps.send(arp, device, answer)
+
     def _who(self, place: str, source: str) -> LogicalPort | None:
         snapshot = self._snapshot
         return metadata.find(snapshot.by_address, snapshot.places.get(place, ()), source)
@@ -195,6 +213,7 @@ class Responder:
         """Let timers and listeners follow the snapshot. Returns the places where nobody could listen, with the reason."""
         self._stay()
         snapshot = self._snapshot
+        self._hear_arp(snapshot.local)
         for place in self._zones.keys() - snapshot.places.keys():
             del self._zones[place]
         for network_id in self._said.keys() | snapshot.said.keys():
@@ -218,8 +237,18 @@ class Responder:
             return
         self._loop.remove_reader(self._packets)
         self._packets.close()
+        self._hear_arp(False)
         self._hear()
         self._loop.add_reader(self._packets, self._received)
+
+    def _hear_arp(self, wanted: bool) -> None:
+        if wanted and self._arp is None:
+            self._arp = taps.listen_for_arp(self._namespace)
+            self._loop.add_reader(self._arp, self._asked, self._arp)
+        elif self._arp is not None and not wanted:
+            self._loop.remove_reader(self._arp)
+            self._arp.close()
+            self._arp = None
 
     def _advertise(self, network_id: str, said: tuple[ra.Advertisement, ...]) -> None:
         """Say something new at once and twice more, take back what is no longer so, then keep to the intervals."""

@@ -1,4 +1,4 @@
-"""The packet socket that hears DHCP and router solicitations on every tap of a host namespace (packet(7))."""
+"""The packet sockets that hear what workloads ask on every tap of a host namespace (packet(7))."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _VLAN_TAG_PRESENT = 0xFFFFF000 + 48
 # Classic BPF: (opcode, jump if true, jump if false, operand), jumps count from the next line.
 _LOAD_HALF, _LOAD_BYTE, _LOAD_HALF_INDEXED, _IP_HEADER_LENGTH = 0x28, 0x30, 0x48, 0xB1
 _EQUAL, _ANY_BIT, _RETURN = 0x15, 0x45, 0x06
-_FILTER: tuple[tuple[int, int, int, int], ...] = (
+Filter = tuple[tuple[int, int, int, int], ...]
+_FILTER: Filter = (
     # a tagged frame belongs to a subport of a trunk, not to the port of this tap; the kernel keeps its tag aside
     (_LOAD_HALF, 0, 0, _VLAN_TAG_PRESENT),
     (_EQUAL, 0, 18, 0),
@@ -40,17 +41,33 @@ _FILTER: tuple[tuple[int, int, int, int], ...] = (
     (_RETURN, 0, 0, 0xFFFF),
     (_RETURN, 0, 0, 0),
 )
+"""DHCP and router solicitations."""
+_ARP_REQUESTS: Filter = (
+    (_LOAD_HALF, 0, 0, _VLAN_TAG_PRESENT),
+    (_EQUAL, 0, 5, 0),
+    (_LOAD_HALF, 0, 0, 12),
+    (_EQUAL, 0, 3, 0x0806),
+    (_LOAD_HALF, 0, 0, 20),
+    (_EQUAL, 0, 1, 1),
+    (_RETURN, 0, 0, 0xFFFF),
+    (_RETURN, 0, 0, 0),
+)
 
 
-def listen(namespace: str) -> socket.socket:
+def listen_for_arp(namespace: str) -> socket.socket:
+    """A socket as of `listen` that hears ARP requests: only hosts with local IPs need one."""
+    return listen(namespace, _ARP_REQUESTS)
+
+
+def listen(namespace: str, filter: Filter = _FILTER) -> socket.socket:
     """A socket in the namespace, not blocking. What it receives comes with the name of the device that it came in by.
 
     Taps may come and go. Its hook runs before bridge and firewall; what the filter refuses costs some ten instructions.
     """
     # no protocol until the filter is there: nothing can slip in before
     packets = netns.open_socket(namespace, socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_CLOEXEC)
-    program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in _FILTER))
-    packets.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", len(_FILTER), ctypes.addressof(program)))
+    program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in filter))
+    packets.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", len(filter), ctypes.addressof(program)))
     packets.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
     packets.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 4 << 20)
     _bind_everywhere(packets)

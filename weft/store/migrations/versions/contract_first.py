@@ -5,7 +5,7 @@ Made by scripts/schema (make schema).
 
 from __future__ import annotations
 
-revision = "c9e0aae51"
+revision = "c84ab1f10"
 down_revision = None
 branch_labels = ("contract",)
 depends_on = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "e9e0aae51"
+revision = "e84ab1f10"
 down_revision = None
 branch_labels = ("expand",)
 depends_on = None
@@ -597,6 +597,27 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("port_id", "host", name=op.f("pk_inactive_port_bindings")),
     )
     op.create_table(
+        "local_ips",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=255), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("local_port_id", sa.String(length=36), nullable=False),
+        sa.Column("network_id", sa.String(length=36), nullable=False),
+        sa.Column("local_ip_address", sa.String(length=45), nullable=False),
+        sa.Column("ip_mode", sa.String(length=16), nullable=False),
+        sa.Column("description", sa.String(length=1024), server_default="", nullable=False),
+        sa.Column("tags", sa.JSON(), server_default="[]", nullable=False),
+        sa.Column("revision_number", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("created_at", sa.String(length=20), nullable=False),
+        sa.Column("updated_at", sa.String(length=20), nullable=False),
+        sa.ForeignKeyConstraint(["local_port_id"], ["ports.id"], name=op.f("fk_local_ips_local_port_id")),
+        sa.ForeignKeyConstraint(["network_id"], ["networks.id"], name=op.f("fk_local_ips_network_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_local_ips")),
+    )
+    op.create_index(op.f("ix_local_ips_local_port_id"), "local_ips", ["local_port_id"], unique=False)
+    op.create_index(op.f("ix_local_ips_network_id"), "local_ips", ["network_id"], unique=False)
+    op.create_index(op.f("ix_local_ips_project_id"), "local_ips", ["project_id"], unique=False)
+    op.create_table(
         "logs",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("project_id", sa.String(length=255), nullable=False),
@@ -815,6 +836,20 @@ def upgrade() -> None:
     )
     op.create_index("ix_ip_allocations_ip_address", "ip_allocations", ["ip_address"], unique=False)
     op.create_index(op.f("ix_ip_allocations_port_id"), "ip_allocations", ["port_id"], unique=False)
+    op.create_table(
+        "local_ip_associations",
+        sa.Column("local_ip_id", sa.String(length=36), nullable=False),
+        sa.Column("fixed_port_id", sa.String(length=36), nullable=False),
+        sa.Column("fixed_ip", sa.String(length=45), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["fixed_port_id"], ["ports.id"], name=op.f("fk_local_ip_associations_fixed_port_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["local_ip_id"], ["local_ips.id"], name=op.f("fk_local_ip_associations_local_ip_id")),
+        sa.PrimaryKeyConstraint("local_ip_id", "fixed_port_id", name=op.f("pk_local_ip_associations")),
+    )
+    op.create_index(
+        op.f("ix_local_ip_associations_fixed_port_id"), "local_ip_associations", ["fixed_port_id"], unique=False
+    )
     op.create_table(
         "router_ports",
         sa.Column("port_id", sa.String(length=36), nullable=False),
