@@ -64,7 +64,7 @@ bench:  ## measure a fresh Weft beside the figures of upstream (options: BENCH="
 
 conformance:  ## all of the public tempest suites against a fresh Weft beside a real Keystone; writes docs/conformance.md
 	@scripts/venv dev
-	@exec $(BIN)/pytest tests/conformance/test_suites.py --conformance page
+	@exec $(BIN)/pytest tests/conformance/test_suites.py --databases postgresql --conformance page
 
 reference:  ## write the generated pages of the documentation anew
 	@scripts/venv dev

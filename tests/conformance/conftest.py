@@ -29,12 +29,12 @@ def keystone(workplace: Path) -> Iterator[Keystone]:
 
 @pytest.fixture(scope="session")
 def network_url(workplace: Path, keystone: Keystone, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A Weft on SQLite; on PostgreSQL where --databases names nothing else."""
+    """A Weft on PostgreSQL; on SQLite where --databases names nothing else."""
     folder = workplace / "weft"
     folder.mkdir()
     with contextlib.ExitStack() as stack:
         database = ""
-        if request.config.getoption("--databases") == "postgresql":
+        if "postgresql" in request.config.getoption("--databases").split(","):
             server = stack.enter_context(postgresql.running())
             database = server.url(server.create())
         yield stack.enter_context(weft_server.weft(folder, keystone, database))

@@ -17,8 +17,9 @@ HEAD = """\
 <!-- `make conformance` writes this page after a run without failures. -->
 
 The public test suites of the Networking API, tempest {tempest} and neutron-tempest-plugin {plugin}, run against
-`weft serve` beside a real Keystone {keystone}: `make conformance`. No packets flow there; that is what the tests in
-`tests/topo` are for. `make test` runs the cases that the suites mark as smoke; with `CONFORMANCE=full`, all.
+`weft serve` with two workers on PostgreSQL, beside a real Keystone {keystone}: `make conformance`. All of the API is
+offered there, and a host on paper takes it: no packets flow; that is what the tests in `tests/topo` are for. `make test`
+runs the cases that the suites mark as smoke; with `CONFORMANCE=full`, all.
 
 Every case ran. Passed: {passed}; failed: {failed}; skipped by the suites themselves: {skipped}, each for a reason that
 is written below. A class of cases that is skipped as a whole counts once.
