@@ -58,6 +58,13 @@ def _sqlite_connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute(f"PRAGMA {pragma}").close()
 
 
+def _postgresql_connect(connection: Any, _record: object) -> None:
+    """No code is compiled for a statement: for a list of 10,000 ports that took longer than it saved."""
+    connection.autocommit = True
+    connection.execute("SET jit = off")
+    connection.autocommit = False
+
+
 def make_engine(config: Config) -> Engine:
     """An engine for `config.database_url`, with JSON by msgspec and the settings that durability asks for."""
     url = make_url(config.database_url)
@@ -78,7 +85,7 @@ def make_engine(config: Config) -> Engine:
         )
         event.listen(engine, "connect", _sqlite_connect)
         return engine
-    return create_engine(
+    engine = create_engine(
         url,
         connect_args={} if "connect_timeout" in url.query else {"connect_timeout": round(PATIENCE)},
         pool_size=config.database.pool_size,
@@ -87,6 +94,8 @@ def make_engine(config: Config) -> Engine:
         query_cache_size=1500,
         **json,
     )
+    event.listen(engine, "connect", _postgresql_connect)
+    return engine
 
 
 class DatabaseFile:
