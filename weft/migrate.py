@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 
 from weft import __version__, app, errors
 from weft.config import Config
+from weft.identity.files import StateFolderError, private_folder
 from weft.store import processes, versions
 from weft.store.engine import Store
 from weft.store.migrations import HEADS
@@ -70,6 +75,9 @@ class Report:
 
 def status(config: Config) -> Report:
     """How the database stands. Raises errors.ServiceUnavailable when it does not answer."""
+    file = _file(config)
+    if file is not None and not file.exists():
+        return Report(database=config.database_url, state=versions.State(fresh=True))  # asking makes nothing
     store = Store(config)
     try:
         return store.read(lambda connection: _report(config, connection))
@@ -91,19 +99,39 @@ def _report(config: Config, connection: Connection) -> Report:
 
 def run(config: Config, action: str, say: Say, dry_run: bool = False) -> None:
     """Do `expand`, `contract` or `upgrade` (both), and say what. Raises Refused, and versions.SchemaError."""
-    store = Store(config)
     try:
-        report = store.read(lambda connection: _report(config, connection))
+        report = status(config)
         _check(report, action)
         if dry_run:
             for line in _wish(report, action):
                 say(f"would {line}")
             return
-        _act(config, store, report, action, say)
-    except errors.ServiceUnavailable as error:
+        with _opened(config) as store:
+            _act(config, store, report, action, say)
+    except (errors.ServiceUnavailable, StateFolderError, OSError) as error:
         raise Refused(str(error)) from error
+    except DBAPIError as error:
+        raise Refused(f"the database says: {str(error.orig).splitlines()[0]}") from error
+
+
+@contextmanager
+def _opened(config: Config) -> Iterator[Store]:
+    """The database to be written; a file of SQLite is nobody else's to read."""
+    file = _file(config)
+    if file is not None and file.parent == config.state_path:
+        private_folder(config.state_path)
+    os.umask(0o077)
+    store = Store(config)
+    try:
+        yield store
     finally:
         store.close()
+
+
+def _file(config: Config) -> Path | None:
+    """Where the database is a file: which."""
+    url = make_url(config.database_url)
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
 def _check(report: Report, action: str) -> None:

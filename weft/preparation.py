@@ -78,6 +78,8 @@ def in_child(work: Callable[[], None], seconds: int = 0) -> None:
 
 def _work(work: Callable[[], None], seconds: int, parent: int, writer: int) -> None:
     """The life of the child's process; never returns."""
+    from sqlalchemy.exc import DBAPIError
+
     from weft.errors import ServiceUnavailable
     from weft.store.versions import SchemaError
 
@@ -89,6 +91,8 @@ def _work(work: Callable[[], None], seconds: int, parent: int, writer: int) -> N
         code = 0
     except (SchemaError, ServiceUnavailable) as error:
         os.write(writer, f"the database: {error}"[:4000].encode())
+    except DBAPIError as error:
+        os.write(writer, f"the database says: {str(error.orig).splitlines()[0]}"[:4000].encode())
     except StartError as error:
         os.write(writer, str(error)[:4000].encode())
     except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -325,3 +326,53 @@ def test_a_database_that_does_not_answer(store: Store, tmp_path: Path) -> None:
         assert answer.exit_code == 1
         assert "does not answer" in answer.output
         assert "hidden" not in answer.output
+
+
+@pytest.mark.one_database
+def test_asking_makes_nothing_and_what_is_made_is_private(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+
+    def run(*words: str) -> tuple[int, str]:
+        answer = CliRunner().invoke(cli.main, ["migrate", *words, "--state-dir", str(folder)])
+        return answer.exit_code, answer.output
+
+    mask = os.umask(0o022)
+    try:
+        for words in (("status",), ("upgrade", "--dry-run")):
+            assert "make all tables" in run(*words)[1]
+        assert not folder.exists()
+        assert run("upgrade") == (0, "make all tables\nmade\n")
+    finally:
+        os.umask(mask)
+    assert [oct(path.stat().st_mode & 0o777) for path in (folder, folder / "weft.db")] == ["0o700", "0o600"]
+    assert run("status")[0] == 0
+
+
+@pytest.mark.one_database
+def test_files_that_are_no_database(tmp_path: Path) -> None:
+    (tmp_path / "weft.db").write_text("a text " * 100)
+    (tmp_path / "file").touch()
+    for folder, why in (
+        (tmp_path, "does not answer or cannot be written"),
+        (tmp_path / "file" / "state", "state folder"),
+    ):
+        answer = CliRunner().invoke(cli.main, ["migrate", "upgrade", "--state-dir", str(folder)])
+        assert (answer.exit_code, why in answer.output) == (1, True), answer.output
+
+
+def test_a_database_in_which_we_may_make_nothing(store: Store, tmp_path: Path) -> None:
+    if store.sqlite:
+        pytest.skip("SQLite has no users")
+    with store.engine.begin() as connection:
+        connection.execute(text("CREATE ROLE weft_poor LOGIN PASSWORD 'poor'"))
+        connection.execute(text("REVOKE ALL ON SCHEMA public FROM public"))
+    url = store.engine.url.set(username="weft_poor", password="poor").render_as_string(hide_password=False)
+    file = tmp_path / "weft.conf"
+    file.write_text(f"[database]\nconnection = {url}\n")
+    try:
+        answer = CliRunner().invoke(cli.main, ["migrate", "upgrade", "--config", str(file)])
+        assert answer.exit_code == 1
+        assert "weft migrate upgrade: the database says: no schema has been selected" in answer.output
+    finally:
+        with store.engine.begin() as connection:
+            connection.execute(text("DROP ROLE weft_poor"))

@@ -5,7 +5,7 @@ Made by scripts/schema (make schema).
 
 from __future__ import annotations
 
-revision = "c84ab1f10"
+revision = "c4e452476"
 down_revision = None
 branch_labels = ("contract",)
 depends_on = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "e84ab1f10"
+revision = "e4e452476"
 down_revision = None
 branch_labels = ("expand",)
 depends_on = None
@@ -521,7 +521,7 @@ def upgrade() -> None:
         sa.Column("segmentation_id", sa.BigInteger(), nullable=True),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("slot", sa.String(length=128), nullable=True),
-        sa.Column("is_dynamic", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("is_dynamic", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("description", sa.String(length=1024), server_default="", nullable=False),
         sa.Column("revision_number", sa.Integer(), server_default="0", nullable=False),
         sa.Column("created_at", sa.String(length=20), nullable=False),
