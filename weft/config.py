@@ -243,6 +243,28 @@ class Config:
     database: Database = field(default_factory=Database)
     ml2: Ml2 = field(default_factory=Ml2)
     quotas: Quotas = field(default_factory=Quotas)
+    ovn_metadata_enabled: bool = option(True, "Give every network a port for the metadata service.")
+    enable_distributed_floating_ip: bool = option(
+        False, "Floating IPs on the host of the instance, instead of on that of the router's gateway."
+    )
+    dns_servers: tuple[str, ...] = option((), "Resolvers that hosts of subnets without name servers are told.")
+    ovn_dhcp4_global_options: dict[str, str] = option({}, "option:value in OVN's words that every DHCPv4 answer has.")
+    ovn_dhcp6_global_options: dict[str, str] = option({}, "The same of DHCPv6.")
+    disable_ovn_dhcp_for_baremetal_ports: bool = option(False, "Answer no DHCP to ports of vnic type baremetal.")
+    live_migration_activation_strategy: str = option(
+        "rarp", "What the target of a live migration waits for before it passes packets: rarp, or empty: nothing."
+    )
+    igmp_snooping_enable: bool = option(False, "Send multicast only to who asked for it.")
+    localnet_learn_fdb: bool = option(False, "Learn the MACs of physical networks, instead of flooding.")
+    fdb_age_threshold: int = option(300, "Seconds after which such a MAC is forgotten; 0: never.")
+    mac_binding_age_threshold: int = option(300, "Seconds after which a router forgets a neighbour; 0: never.")
+    broadcast_arps_to_all_routers: bool = option(
+        True, "Routers of an external network hear ARP requests that are for none of them."
+    )
+    bfd_min_rx: int = option(1000, "Milliseconds between BFD packets that a router takes, at least.")
+    bfd_min_tx: int = option(100, "Milliseconds between BFD packets that a router sends, at least.")
+    bfd_mult: int = option(3, "BFD packets that may be missing before a next hop counts as dead.")
+    audit_interval: int = option(300, "Seconds between full passes that find and mend drift no event announced.")
     identity: Identity = field(default_factory=Identity)
     policy: OsloPolicy = field(default_factory=OsloPolicy)
     middleware: OsloMiddleware = field(default_factory=OsloMiddleware)

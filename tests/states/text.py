@@ -71,7 +71,7 @@ def logical(view: HostView) -> str:
 def _body(value: Any) -> Iterator[str]:
     for one in fields(value):
         found = getattr(value, one.name)
-        if one.name == "id" or found == _default(one):
+        if one.name == "id" or found == _default(one) or not one.compare:
             continue
         if isinstance(found, tuple) and found and is_dataclass(found[0]):
             for part in found:
@@ -90,7 +90,7 @@ def said(value: Any) -> Iterator[str]:
     """The fields of a small value that are not as by default, as words."""
     for one in fields(value):
         found = getattr(value, one.name)
-        if found == _default(one) or found in ("", None) or (isinstance(value, Acl) and one.name == "id"):
+        if found == _default(one) or found in ("", None) or not one.compare or (isinstance(value, Acl) and one.name == "id"):
             continue
         yield f"{one.name}={_word(found)}"
 

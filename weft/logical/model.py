@@ -30,6 +30,7 @@ class Segment:
     network_type: str
     physical_network: str | None = None
     segmentation_id: int | None = None
+    id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,9 @@ class LogicalSwitch:
     external: bool = False
     enabled: bool = True
     dns_domain: str = ""
+    vlan_passthru: bool = False
+    zone_hints: tuple[str, ...] = ()
+    revision: int = field(default=0, compare=False)
 
     @property
     def key(self) -> Key:
@@ -174,6 +178,10 @@ class LogicalPort:
     parent: str = ""
     tag: int = 0
     local_ips: tuple[LocalIp, ...] = ()
+    vnic_type: str = "normal"
+    switchdev: bool = False
+    also: tuple[str, ...] = ()
+    revision: int = field(default=0, compare=False)
 
     @property
     def key(self) -> Key:
@@ -265,6 +273,7 @@ class Nat:
     logical_ip: str
     logical_port: str = ""
     gateway_port: str = ""
+    mac: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +290,7 @@ class PortForwarding:
     internal_ip: str
     internal_ports: tuple[int, int]
     gateway_port: str = ""
+    floating_ip: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,6 +335,8 @@ class LogicalRouter:
     forwardings: tuple[PortForwarding, ...] = ()
     helpers: tuple[ConntrackHelper, ...] = ()
     qos: tuple[AddressQos, ...] = ()
+    zone_hints: tuple[str, ...] = ()
+    revision: int = field(default=0, compare=False)
 
     @property
     def key(self) -> Key:

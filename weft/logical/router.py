@@ -53,6 +53,8 @@ def router(
 def _by_route(route: Route) -> tuple[str, str]:
     return route.destination, route.nexthop
 
+        zone_hints=tuple(row["availability_zone_hints"]),
+        revision=row["revision_number"],
 
 def _leg(leg: Row, networks: Mapping[str, Row], subnets: Mapping[str, Row]) -> RouterPort:
     return RouterPort(

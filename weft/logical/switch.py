@@ -29,13 +29,16 @@ def switch(network: Row, subnets: Iterable[Row]) -> LogicalSwitch:
         project_id=network["project_id"],
         mtu=network["mtu"],
         segments=tuple(
-            Segment(one["network_type"], one["physical_network"], one["segmentation_id"])
+            Segment(one["network_type"], one["physical_network"], one["segmentation_id"], one["id"])
             for one in network["_segments"]
         ),
         subnets=tuple(dhcp_options(one) for one in sorted(subnets, key=lambda one: str(one["id"]))),
         external=network["router:external"],
         enabled=network["admin_state_up"],
         dns_domain=network["dns_domain"],
+        vlan_passthru=bool(network["vlan_transparent"] or network["qinq"]),
+        zone_hints=tuple(network["availability_zone_hints"]),
+        revision=network["revision_number"],
     )
 
 
@@ -99,4 +102,7 @@ def port(row: Row, subnets: Mapping[str, Row], part: Part = NO_PART) -> LogicalP
         dns=tuple((one["ip_address"], one["hostname"], one["fqdn"]) for one in row["dns_assignment"]),
         parent=part.parent,
         tag=part.tag,
+        vnic_type=row["binding:vnic_type"],
+        switchdev="switchdev" in row["binding:profile"].get("capabilities", ()),
+        revision=row["revision_number"],
     )

@@ -174,9 +174,9 @@ class HostLoader:
         for row in self._rows(tx, SUBNET, SUBNETS.c.network_id, missing):
             self._subnets[row["id"]] = row
 
-    def _need_policies(self, tx: Transaction) -> None:
-        """Read the QoS policies that are followed and not known yet."""
-        wanted = {id for ids in self._policy_of.values() for id in ids}
+    def _need_policies(self, tx: Transaction, followers: Iterable[str]) -> None:
+        """Read the QoS policies that these ports or routers follow and that are not known yet."""
+        wanted = {id for follower in followers for id in self._policy_of[follower]}
         for row in self._rows(tx, POLICY, POLICIES.c.id, wanted - set(self._policies)):
             self._policies[row["id"]] = row
 
@@ -202,7 +202,7 @@ class HostLoader:
         self._need_networks(tx, {leg["network_id"] for leg in legs})
         for row in rows:
             self._policy_of[row["id"]] = qos.followed(row, [fip for fip in fips if fip["router_id"] == row["id"]])
-        self._need_policies(tx)
+        self._need_policies(tx, [row["id"] for row in rows])
         for row in rows:
             id = row["id"]
             mine = [leg for leg in legs if leg["device_id"] == id]
@@ -222,13 +222,17 @@ class HostLoader:
         return found
 
     def _set_ports(self, tx: Transaction, rows: Sequence[Row]) -> None:
-        here = [r for r in rows if r["binding:host_id"] == self.view.host and r["device_owner"] not in NOT_WORKLOADS]
+        here = [row for row in rows if self._is_here(row)]
         self._drop_ports({row["id"] for row in rows} - {row["id"] for row in here})
         self._need_networks(tx, {row["network_id"] for row in here})
         for row in here:
             self._policy_of[row["id"]] = frozenset({policy} if (policy := qos.effective(row)) else ())
-        self._need_policies(tx)
+        self._need_policies(tx, [row["id"] for row in here])
         ids = [row["id"] for row in here]
+    def _is_here(self, row: Row) -> bool:
+        """Whether a port is a workload of this view's host."""
+        return row["binding:host_id"] == self.view.host and row["device_owner"] not in NOT_WORKLOADS
+
         parts, leading = self._parts(tx, ids), self._leading(tx, ids)
         for row in here:
             found = switch.port(row, self._subnets, parts.get(row["id"], switch.NO_PART))

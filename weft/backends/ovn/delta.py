@@ -68,23 +68,25 @@ class Batch:
     def __len__(self) -> int:
         return len(self._operations) + len(self._come) + len(self._go) + len(self._put) + len(self._take)
 
+    def missing(self, rows: Iterable[Row]) -> Ref | None:
+        """A row that these refer to, and that is neither there nor among them or in this batch."""
+        rows = list(rows)
+        own = {row.ref for row in rows}
+        for row in rows:
+            for ref in _refers(row):
+                if ref not in own and ref not in self._names and self._replica.find(ref) is None:
+                    return ref
+        return None
+
     # -- what is wanted
 
-    def set(self, row: Row, links: bool = False) -> bool:
-        """Make the row as it should be; `links`: it may be missing from where it belongs, too. Whether anything differs."""
+    def set(self, row: Row) -> None:
+        """Make the row as it should be. Where it belongs is looked at only when it is new: sets may be long."""
         actual = self._replica.find(row.ref)
         if actual is None:
             self._insert(row)
-            return True
-        changed = differences(row, actual)
-        if changed:
+        elif changed := differences(row, actual):
             self._change(row.ref, actual, changed)
-        if links:
-            for hold in _holds(row):
-                self.link(hold, row.ref)
-            for hold, entries in row.entries.items():
-                self.put(hold, entries)
-        return bool(changed)
 
     def link(self, hold: Hold, ref: Ref) -> None:
         self._come.setdefault(hold, {})[ref] = None
@@ -153,9 +155,7 @@ class Batch:
                 mutations += [[column, "delete", ["set", gone]]] if gone else []
                 mutations += [[column, "insert", self._json(come)]] if come else []
         if mutations:
-            self._operations.append(
-                {"op": "mutate", "table": ref.table, "where": _is(actual), "mutations": mutations}
-            )
+            self._operations.append({"op": "mutate", "table": ref.table, "where": _is(actual), "mutations": mutations})
 
     def _mutations(self) -> Iterator[Operation]:
         """One operation for each column that others are linked into: its size is that of the change, not of the set."""
@@ -194,6 +194,16 @@ class Batch:
 
 def _holds(row: Row) -> tuple[Hold, ...]:
     return ((row.parent,) if row.parent else ()) + row.members
+
+
+def _refers(row: Row) -> Iterator[Ref]:
+    for hold in (*_holds(row), *row.entries):
+        yield hold.row
+    for value in row.columns.values():
+        if isinstance(value, Ref):
+            yield value
+        elif isinstance(value, frozenset):
+            yield from (one for one in value if isinstance(one, Ref))
 
 
 def _is(actual: Actual) -> list[Any]:

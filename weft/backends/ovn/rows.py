@@ -50,74 +50,124 @@ class Row:
     entries: Mapping[Hold, Mapping[str, str]] = field(default_factory=dict)
 
 
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "Logical_Switch": ("name", "ports", "qos_rules", "dns_records", "other_config", "external_ids"),
-    "Logical_Switch_Port": (
-        "name",
-        "type",
-        "addresses",
-        "port_security",
-        "enabled",
-        "parent_name",
-        "tag",
-        "tag_request",
-        "options",
-        "dhcpv4_options",
-        "dhcpv6_options",
-        "ha_chassis_group",
-        "external_ids",
-    ),
-    "Port_Group": ("name", "ports", "acls", "external_ids"),
-    "ACL": ("name", "direction", "priority", "match", "action", "log", "severity", "meter", "external_ids"),
-    "Address_Set": ("name", "addresses", "external_ids"),
-    "DHCP_Options": ("cidr", "options", "external_ids"),
-    "DNS": ("records", "external_ids"),
-    "QoS": ("priority", "direction", "match", "action", "bandwidth", "external_ids"),
-    "Logical_Router": (
-        "name",
-        "enabled",
-        "ports",
-        "static_routes",
-        "nat",
-        "load_balancer",
-        "options",
-        "external_ids",
-    ),
-    "Logical_Router_Port": (
-        "name",
-        "mac",
-        "networks",
-        "enabled",
-        "options",
-        "ipv6_ra_configs",
-        "ha_chassis_group",
-        "external_ids",
-    ),
-    "Logical_Router_Static_Route": (
-        "ip_prefix",
-        "nexthop",
-        "policy",
-        "output_port",
-        "bfd",
-        "options",
-        "external_ids",
-    ),
-    "NAT": (
-        "type",
-        "external_ip",
-        "external_mac",
-        "logical_ip",
-        "logical_port",
-        "gateway_port",
-        "options",
-        "external_ids",
-    ),
-    "Load_Balancer": ("name", "vips", "protocol", "options", "external_ids"),
-    "HA_Chassis_Group": ("name", "ha_chassis", "external_ids"),
-    "HA_Chassis": ("chassis_name", "priority", "external_ids"),
-    "BFD": ("logical_port", "dst_ip", "options", "external_ids"),
+def _one(kind: str) -> dict[str, Any]:
+    return {"key": kind, "min": 0, "max": 1}
+
+
+def _many(kind: str) -> dict[str, Any]:
+    return {"key": kind, "min": 0, "max": "unlimited"}
+
+
+def _refers(table: str, strong: bool = True, most: int | str = "unlimited") -> dict[str, Any]:
+    kind = {"type": "uuid", "refTable": table, "refType": "strong" if strong else "weak"}
+    return {"key": kind, "min": 0, "max": most}
+
+
+_MAP = {"key": "string", "value": "string", "min": 0, "max": "unlimited"}
+_NUMBERS = {"key": "string", "value": "integer", "min": 0, "max": "unlimited"}
+_TEXT: Any = "string"
+_NUMBER: Any = "integer"
+
+COLUMNS: Mapping[str, Mapping[str, Any]] = {
+    "Logical_Switch": {
+        "name": _TEXT,
+        "ports": _refers("Logical_Switch_Port"),
+        "qos_rules": _refers("QoS"),
+        "dns_records": _refers("DNS", strong=False),
+        "other_config": _MAP,
+        "external_ids": _MAP,
+    },
+    "Logical_Switch_Port": {
+        "name": _TEXT,
+        "type": _TEXT,
+        "addresses": _many("string"),
+        "port_security": _many("string"),
+        "enabled": _one("boolean"),
+        "parent_name": _one("string"),
+        "tag": _one("integer"),
+        "options": _MAP,
+        "dhcpv4_options": _refers("DHCP_Options", strong=False, most=1),
+        "dhcpv6_options": _refers("DHCP_Options", strong=False, most=1),
+        "ha_chassis_group": _refers("HA_Chassis_Group", most=1),
+        "external_ids": _MAP,
+    },
+    "Port_Group": {
+        "name": _TEXT,
+        "ports": _refers("Logical_Switch_Port", strong=False),
+        "acls": _refers("ACL"),
+        "external_ids": _MAP,
+    },
+    "ACL": {
+        "name": _one("string"),
+        "direction": _TEXT,
+        "priority": _NUMBER,
+        "match": _TEXT,
+        "action": _TEXT,
+        "log": "boolean",
+        "severity": _one("string"),
+        "meter": _one("string"),
+        "external_ids": _MAP,
+    },
+    "Address_Set": {"name": _TEXT, "addresses": _many("string"), "external_ids": _MAP},
+    "DHCP_Options": {"cidr": _TEXT, "options": _MAP, "external_ids": _MAP},
+    "DNS": {"records": _MAP, "external_ids": _MAP},
+    "QoS": {
+        "priority": _NUMBER,
+        "direction": _TEXT,
+        "match": _TEXT,
+        "action": _NUMBERS,
+        "bandwidth": _NUMBERS,
+        "external_ids": _MAP,
+    },
+    "Logical_Router": {
+        "name": _TEXT,
+        "enabled": _one("boolean"),
+        "ports": _refers("Logical_Router_Port"),
+        "static_routes": _refers("Logical_Router_Static_Route"),
+        "nat": _refers("NAT"),
+        "load_balancer": _refers("Load_Balancer", strong=False),
+        "options": _MAP,
+        "external_ids": _MAP,
+    },
+    "Logical_Router_Port": {
+        "name": _TEXT,
+        "mac": _TEXT,
+        "networks": _many("string"),
+        "enabled": _one("boolean"),
+        "options": _MAP,
+        "ipv6_ra_configs": _MAP,
+        "ha_chassis_group": _refers("HA_Chassis_Group", most=1),
+        "external_ids": _MAP,
+    },
+    "Logical_Router_Static_Route": {
+        "ip_prefix": _TEXT,
+        "nexthop": _TEXT,
+        "output_port": _one("string"),
+        "bfd": _refers("BFD", strong=False, most=1),
+        "external_ids": _MAP,
+    },
+    "NAT": {
+        "type": _TEXT,
+        "external_ip": _TEXT,
+        "external_mac": _one("string"),
+        "logical_ip": _TEXT,
+        "logical_port": _one("string"),
+        "gateway_port": _refers("Logical_Router_Port", strong=False, most=1),
+        "external_ids": _MAP,
+    },
+    "Load_Balancer": {
+        "name": _TEXT,
+        "vips": _MAP,
+        "protocol": _one("string"),
+        "options": _MAP,
+        "external_ids": _MAP,
+    },
+    "HA_Chassis_Group": {"name": _TEXT, "ha_chassis": _refers("HA_Chassis"), "external_ids": _MAP},
+    "HA_Chassis": {"chassis_name": _TEXT, "priority": _NUMBER, "external_ids": _MAP},
+    "BFD": {"logical_port": _TEXT, "dst_ip": _TEXT, "options": _MAP, "external_ids": _MAP},
 }
-"""Table -> columns that are replicated: those that we write or know our own rows by."""
+"""Table -> column -> type (RFC 7047): what is replicated, which is what we write or know our own rows by. Every Northbound
+database since OVN 22.09 has them."""
 
 ROOTS = frozenset(
     {
@@ -267,7 +317,8 @@ def _port_group(column: Columns) -> str | None:
 
 
 def _acl(column: Columns) -> str | None:
-    rule = column("external_ids").get("neutron:security_group_rule_id")
+    ids = column("external_ids")
+    rule = ids.get("neutron:security_group_rule_id") or ids.get(MARK)
     if rule:
         return str(rule)
     return str(column("direction")) if f"@{DROP_GROUP}" in column("match") else None

@@ -1,0 +1,281 @@
+"""The dataplane of a whole cloud: the Northbound database made equal to the desired network, by what changed or altogether."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from weft.backends.interface import Binding, HostFacts, Report, Unbound
+from weft.backends.ovn import bind as rules
+from weft.backends.ovn import places, render
+from weft.backends.ovn.around import Neighbours
+from weft.backends.ovn.capabilities import CAPABILITIES, QOS
+from weft.backends.ovn.delta import Batch
+from weft.backends.ovn.idl import Northbound, Refused
+from weft.backends.ovn.rows import BELONGING, HOLDERS, ROOTS, Hold, Ref, Row
+from weft.backends.ovn.sb import Southbound
+from weft.config import Config
+from weft.logical.model import HostView, Key, LogicalPort, Segment, Value
+
+LOG = logging.getLogger(__name__)
+
+Keys = set[Key]
+
+AT_ONCE = 1000
+"""Objects in one transaction, at most: a server that works on one answers nobody meanwhile."""
+MOST_WORDS = 100
+"""Differences that a report names one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What was written of one row, as far as it must be known to take it back."""
+
+    ref: Ref
+    parent: Hold | None
+    members: tuple[Hold, ...]
+    entries: Mapping[Hold, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was written of one object."""
+
+    value: Value | None
+    traces: tuple[Trace, ...]
+
+
+@dataclass(slots=True)
+class Picture:
+    """All that should be in the database: for what should not."""
+
+    refs: set[Ref] = field(default_factory=set)
+    links: dict[Hold, set[Ref]] = field(default_factory=dict)
+    entries: dict[Hold, dict[str, str]] = field(default_factory=dict)
+
+    def add(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            self.refs.add(row.ref)
+            for hold in (row.parent, *row.members):
+                if hold is not None:
+                    self.links.setdefault(hold, set()).add(row.ref)
+            for hold, entries in row.entries.items():
+                self.entries.setdefault(hold, {}).update(entries)
+
+
+class OvnBackend:
+    """OVN. `resync` is called, from a thread, when the database was read anew and may be another."""
+
+    name = "ovn"
+    capabilities = CAPABILITIES
+    qos = QOS
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._northbound = Northbound(config.ovn)
+        self._southbound = Southbound(config)
+        self._made: dict[Key, Made] = {}
+        self._owners: dict[Ref, Key] = {}
+        self._neighbours = Neighbours()
+        self._places: places.Places = {}
+        self._view = HostView("")
+        self.resync: Callable[[], None] = lambda: None
+
+    def bind(self, port: Mapping[str, Any], segments: Sequence[Segment], facts: HostFacts) -> Binding | Unbound:
+        return rules.bind(port, segments, facts)
+
+    def watch(self, report: Callable[[Iterable[Key]], None]) -> None:
+        def moved(refs: set[Ref]) -> None:
+            report([self._owners[ref] for ref in refs if ref in self._owners])
+
+        def hosts_moved() -> None:
+            report([value.key for value in list(self._view.routers.values()) if value.gateways])
+
+        self._northbound.watch(moved, lambda: self.resync())
+        self._southbound.watch(report, hosts_moved)
+
+    def close(self) -> None:
+        self._northbound.close()
+        self._southbound.close()
+
+    def set(self, desired: HostView, scope: Iterable[Key] | None) -> Report:
+        """As Backend.set; raises Unreachable while there is no database to write to."""
+        self._northbound.wait()
+        self._view = desired
+        report = Report()
+        with self._northbound.lock:
+            if scope is None:
+                looked_at = self._everything(desired, report)
+            else:
+                looked_at = self._some(desired, set(scope), report)
+        report.status = self._southbound.status(desired, looked_at)
+        return report
+
+    # -- what changed
+
+    def _some(self, desired: HostView, scope: Keys, report: Report) -> list[Key]:
+        for key in list(scope):
+            made = self._made.get(key)
+            scope |= self._neighbours.move(made.value if made else None, _value(desired, key))
+        if any(key.kind == "router" for key in scope):
+            scope |= self._place(desired)
+        keys = sorted(scope, key=lambda key: (render.ORDER.get(key.kind, 9), key.id))
+        for start in range(0, len(keys), AT_ONCE):
+            self._send(desired, keys[start : start + AT_ONCE], report, None)
+        return keys
+
+    def _place(self, desired: HostView) -> Keys:
+        """Decide where gateways live; returns the routers of those that move."""
+        before, self._places = self._places, places.decide(desired, self._southbound, self._northbound, self._places)
+        return {
+            router.key
+            for router in desired.routers.values()
+            if any(before.get(one.id) != self._places.get(one.id) for one in router.gateways)
+        }
+
+    # -- everything
+
+    def _everything(self, desired: HostView, report: Report) -> list[Key]:
+        self._northbound.sync()
+        self._neighbours = Neighbours.of(desired)
+        self._place(desired)
+        keys = render.keys(desired)
+        keys += sorted(self._made.keys() - set(keys))
+        picture = Picture()
+        for start in range(0, len(keys), AT_ONCE):
+            self._send(desired, keys[start : start + AT_ONCE], report, picture)
+        self._owners = {trace.ref: key for key, made in self._made.items() for trace in made.traces}
+        self._prune(picture, report)
+        if len(report.drift) > MOST_WORDS:
+            report.drift[MOST_WORDS:] = [f"and {len(report.drift) - MOST_WORDS} more differences"]
+        return keys
+
+    def _prune(self, picture: Picture, report: Report) -> None:
+        """Take away what is ours and should not be, and put things where they belong."""
+        batch = Batch(self._northbound)
+        for ref, row in self._northbound.all():
+            if ref.table in ROOTS and ref not in picture.refs:
+                batch.drop(ref, None)
+                continue
+            for column in (*HOLDERS.get(ref.table, ()), *BELONGING.get(ref.table, ())):
+                self._compare_links(Hold(ref, column), row.value(column), picture, batch)
+            if ref.table == "DNS":
+                self._compare_entries(Hold(ref, "records"), row.value("records"), picture, batch)
+        for ref, row in self._northbound.twins():
+            batch.drop_row(ref, row, self._northbound.holder(row))
+        if len(batch):
+            self._northbound.commit(batch.operations())
+            report.drift += batch.words
+
+    def _compare_links(self, hold: Hold, actual: frozenset[Any], picture: Picture, batch: Batch) -> None:
+        wanted = picture.links.get(hold, set())
+        for ref in actual - wanted:
+            if not isinstance(ref, Ref):
+                continue
+            if hold.column in HOLDERS.get(hold.row.table, ()) and ref not in picture.refs:
+                batch.drop(ref, hold)
+            else:
+                batch.unlink(hold, ref)
+                batch.words.append(f"{ref.table} {ref.id} was in {hold.row.table} {hold.row.id}")
+        for ref in wanted - actual:
+            if self._northbound.find(ref):
+                batch.link(hold, ref)
+                batch.words.append(f"{ref.table} {ref.id} was not in {hold.row.table} {hold.row.id}")
+
+    @staticmethod
+    def _compare_entries(hold: Hold, actual: Mapping[str, str], picture: Picture, batch: Batch) -> None:
+        wanted = picture.entries.get(hold, {})
+        if gone := actual.keys() - wanted.keys():
+            batch.take(hold, sorted(gone))
+        if come := {key: value for key, value in wanted.items() if actual.get(key) != value}:
+            batch.put(hold, come)
+        batch.words += [f"{hold.row.table} {hold.row.id}: {key} was wrong" for key in sorted({*gone, *come})]
+
+    # -- one transaction
+
+    def _send(self, desired: HostView, keys: Sequence[Key], report: Report, picture: Picture | None) -> None:
+        """Write these objects in one transaction; one that the server refuses is found and left out."""
+        batch = Batch(self._northbound)
+        made: dict[Key, Made] = {}
+        drift: list[str] = []
+        for key in keys:
+            rows = self._rows(desired, key)
+            if picture is not None:
+                picture.add(rows)
+            missing = batch.missing(rows)
+            if missing is not None:
+                report.failed[key] = f"{missing.table} {missing.id} is not there yet"
+                continue
+            before = len(batch.words)
+            made[key] = Made(_value(desired, key), self._compare(key, rows, batch))
+            if picture is not None and self._same(key, made[key]):
+                drift += batch.words[before:]
+        try:
+            if len(batch):
+                self._northbound.commit(batch.operations())
+        except Refused as refusal:
+            if len(keys) == 1:
+                report.failed[keys[0]] = str(refusal)
+                return
+            middle = len(keys) // 2
+            self._send(desired, keys[:middle], report, picture)
+            self._send(desired, keys[middle:], report, picture)
+            return
+        report.drift += drift
+        for key, one in made.items():
+            self._remember(key, one)
+
+    def _rows(self, desired: HostView, key: Key) -> list[Row]:
+        value = _value(desired, key)
+        if isinstance(value, LogicalPort):
+            return render.rows(desired, key, self._config, self._neighbours.around(value))
+        return render.rows(desired, key, self._config, places=self._places)
+
+    def _compare(self, key: Key, rows: Sequence[Row], batch: Batch) -> tuple[Trace, ...]:
+        """Add to the batch what makes the object's rows as they should be, and what takes away those it had before."""
+        old = {trace.ref: trace for trace in self._made[key].traces} if key in self._made else {}
+        for row in rows:
+            was = old.pop(row.ref, None)
+            batch.set(row)
+            if was is not None:
+                _move(was, row, batch)
+        for trace in old.values():
+            batch.drop(trace.ref, trace.parent)
+            for hold, entries in trace.entries.items():
+                batch.take(hold, entries)
+        return tuple(Trace(row.ref, row.parent, row.members, row.entries) for row in rows)
+
+    def _same(self, key: Key, made: Made) -> bool:
+        """Whether the same was wanted before: then what differs is drift. A new process knows of nothing else."""
+        before = self._made.get(key)
+        return not self._made or (before is not None and before.value == made.value)
+
+    def _remember(self, key: Key, made: Made) -> None:
+        for trace in self._made[key].traces if key in self._made else ():
+            self._owners.pop(trace.ref, None)
+        if not made.traces:
+            self._made.pop(key, None)
+            return
+        self._made[key] = made
+        self._owners.update((trace.ref, key) for trace in made.traces)
+
+
+def _value(view: HostView, key: Key) -> Value | None:
+    return view.of(key.kind).get(key.id)
+
+
+def _move(was: Trace, row: Row, batch: Batch) -> None:
+    """Bring a row that is there from where it belonged to where it belongs."""
+    for hold in was.members:
+        if hold not in row.members:
+            batch.unlink(hold, row.ref)
+    for hold in row.members:
+        if hold not in was.members:
+            batch.link(hold, row.ref)
+    for hold, entries in was.entries.items():
+        batch.take(hold, entries.keys() - row.entries.get(hold, {}).keys())
+    for hold, entries in row.entries.items():
+        if was.entries.get(hold) != entries:
+            batch.put(hold, entries)

@@ -1,0 +1,18 @@
+"""What OVN can honour of the API, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from weft.backends.linux import capabilities as linux
+from weft.logical.qos import RULES
+
+WITHOUT = frozenset({"expose-l3-conntrack-helper", "l3-conntrack-helper", "local_ip", "l3-ndp-proxy"})
+"""What a Linux host does and OVN does not."""
+BESIDES = frozenset({"vlan-transparent", "qinq"})
+"""What OVN does and a Linux host does not."""
+
+CAPABILITIES: frozenset[str] = (linux.CAPABILITIES - WITHOUT) | BESIDES
+
+QOS: Mapping[str, Any] = {name: RULES[name] for name in ("bandwidth_limit", "dscp_marking", "minimum_bandwidth")}

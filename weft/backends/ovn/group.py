@@ -1,0 +1,136 @@
+"""Security groups as OVN's port groups with ACLs, address groups as address sets (ovn-nb(5)). Pure.
+
+ovn-northd itself keeps the sets $<port group>_ip4 and _ip6 of what the ports of a group have as addresses, so a member that
+comes or goes is one change of one port group, whatever rules refer to it.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+from weft.backends.ovn import rows
+from weft.backends.ovn.rows import DROP_GROUP, MARK, Hold, Ref, Row
+from weft.logical.model import Acl, AddressSet, PortGroup
+
+DROP, ALLOW = 1001, 1002
+"""Priorities: what nothing allows is dropped."""
+
+_WITH_PORTS = {"tcp": "tcp", "6": "tcp", "udp": "udp", "17": "udp", "sctp": "sctp", "132": "sctp"}
+_ICMP = {"IPv4": ("icmp", "1"), "IPv6": ("icmpv6", "ipv6-icmp", "icmp", "58")}
+_NUMBERS = {
+    "ah": 51,
+    "dccp": 33,
+    "egp": 8,
+    "esp": 50,
+    "gre": 47,
+    "igmp": 2,
+    "ipip": 4,
+    "ipv6-encap": 41,
+    "ipv6-frag": 44,
+    "ipv6-nonxt": 59,
+    "ipv6-opts": 60,
+    "ipv6-route": 43,
+    "ospf": 89,
+    "pgm": 113,
+    "rsvp": 46,
+    "udplite": 136,
+    "vrrp": 112,
+    "icmp": 1,
+    "icmpv6": 58,
+    "ipv6-icmp": 58,
+}
+_DIRECTIONS = {"ingress": ("to-lport", "outport", "src"), "egress": ("from-lport", "inport", "dst")}
+
+
+def render(group: PortGroup) -> list[Row]:
+    """A security group with its rules; its members are the ports' to say."""
+    name = rows.group(group.id)
+    ids = {"neutron:security_group_id": group.id}
+    held = Hold(Ref("Port_Group", name), "acls")
+    action = "allow-related" if group.stateful else "allow-stateless"
+    return [
+        Row(held.row, {"name": name, "external_ids": ids}),
+        *(_rule(one, name, action, held) for one in group.acls),
+    ]
+
+
+def default_drop() -> list[Row]:
+    """The group of all ports with port security: what it drops unless another group allows it.
+
+    Addresses can be asked for always; neighbour discovery is allowed by OVN itself.
+    """
+    held = Hold(Ref("Port_Group", DROP_GROUP), "acls")
+    found = [Row(held.row, {"name": DROP_GROUP})]
+    for direction, port, _ in _DIRECTIONS.values():
+        found.append(_acl(Ref("ACL", direction), direction, DROP, f"{port} == @{DROP_GROUP} && ip", "drop", {}, held))
+    for word, asking in (
+        ("dhcp4", "ip4 && udp.src == 68 && udp.dst == 67"),
+        ("dhcp6", "ip6 && udp.src == 546 && udp.dst == 547"),
+    ):
+        match, ids = f"inport == @{DROP_GROUP} && {asking}", {MARK: word}
+        found.append(_acl(Ref("ACL", word), "from-lport", ALLOW, match, "allow", ids, held))
+    return found
+
+
+def address_sets(value: AddressSet) -> list[Row]:
+    """An address group, one set for each IP version. Sets of security groups are ovn-northd's own."""
+    found = []
+    for version in (4, 6):
+        members = frozenset(one for one in value.addresses if (6 if ":" in one else 4) == version)
+        name = rows.addresses(value.id, version)
+        ids = {"neutron:address_group_id": value.id}
+        found.append(Row(Ref("Address_Set", name), {"name": name, "addresses": members, "external_ids": ids}))
+    return found
+
+
+def _rule(rule: Acl, group: str, action: str, held: Hold) -> Row:
+    direction, port, _ = _DIRECTIONS[rule.direction]
+    ids = {"neutron:security_group_rule_id": rule.id}
+    return _acl(Ref("ACL", rule.id), direction, ALLOW, match(rule, f"{port} == @{group}"), action, ids, held)
+
+
+def _acl(ref: Ref, direction: str, priority: int, match: str, action: str, ids: dict[str, str], held: Hold) -> Row:
+    columns = {
+        "direction": direction,
+        "priority": priority,
+        "match": match,
+        "action": action,
+        "external_ids": ids,
+    }
+    return Row(ref, columns, held)
+
+
+def match(rule: Acl, where: str) -> str:
+    """What packets a rule is about, as an expression of ovn-sb(5)."""
+    family = "ip4" if rule.ethertype == "IPv4" else "ip6"
+    side = _DIRECTIONS[rule.direction][2]
+    parts = [where, family]
+    if rule.remote_prefix and ip_network(rule.remote_prefix, strict=False).prefixlen:
+        parts.append(f"{family}.{side} == {rule.remote_prefix}")
+    elif rule.remote_group:
+        parts.append(f"{family}.{side} == ${rows.group(rule.remote_group)}_{family}")
+    elif rule.remote_addresses:
+        parts.append(f"{family}.{side} == ${rows.addresses(rule.remote_addresses, int(family[-1]))}")
+    return " && ".join([*parts, *_protocol(rule)])
+
+
+def _protocol(rule: Acl) -> list[str]:
+    if rule.protocol is None:
+        return []
+    word = rule.protocol.lower()
+    if word in _ICMP[rule.ethertype]:
+        name = "icmp4" if rule.ethertype == "IPv4" else "icmp6"
+        kind = [f"{name}.type == {rule.port_min}"] if rule.port_min is not None else []
+        code = [f"{name}.code == {rule.port_max}"] if rule.port_max is not None else []
+        return [name, *kind, *code]
+    if word in _WITH_PORTS:
+        return [_WITH_PORTS[word], *_ports(_WITH_PORTS[word], rule.port_min, rule.port_max)]
+    return [f"ip.proto == {_NUMBERS.get(word, word)}"]
+
+
+def _ports(protocol: str, first: int | None, last: int | None) -> list[str]:
+    if first is None or last is None:
+        return []
+    if first == last:
+        return [f"{protocol}.dst == {first}"]
+    return [f"{protocol}.dst >= {first}", f"{protocol}.dst <= {last}"]

@@ -1,0 +1,136 @@
+"""A router's address translation as OVN's rows: SNAT, floating IPs, port forwardings, and what limits them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+
+from weft.backends.ovn import port, rows
+from weft.backends.ovn.rows import MARK, Hold, Ref, Row
+from weft.config import Config
+from weft.logical.model import Gateway, HostView, LogicalRouter, Nat, PortForwarding
+
+QOS_PRIORITY = 2003
+"""Above that of a port: the address is the more special."""
+
+
+def render(router: LogicalRouter, view: HostView, config: Config) -> Iterator[Row]:
+    """Everything that needs a gateway."""
+    if not router.gateways:
+        return
+    held = Hold(Ref("Logical_Router", rows.name(router.id)), "nat")
+    by_id = {one.id: one for one in router.gateways}
+    for gateway in router.gateways:
+        yield from _snat(router, gateway, view, held)
+    for one in router.nats:
+        yield _floating(router, one, by_id.get(one.gateway_port, router.gateways[0]), view, held, config)
+    yield from _forwardings(router)
+    yield from _limits(router, view)
+
+
+def _snat(router: LogicalRouter, gateway: Gateway, view: HostView, held: Hold) -> Iterator[Row]:
+    """One row for each IPv4 subnet inside: what leaves it has the gateway's address."""
+    own = next((one.ip for one in gateway.addresses if one.version == 4), None)
+    if not gateway.enable_snat or own is None:
+        return
+    cidrs = {
+        str(ip_network(f"{one.ip}/{one.prefixlen}", strict=False))
+        for leg in router.ports
+        for one in leg.addresses
+        if one.version == 4
+    }
+    for cidr in sorted(cidrs):
+        id = f"{gateway.id}/{cidr}"
+        columns = {
+            "type": "snat",
+            "external_ip": own,
+            "logical_ip": cidr,
+            "gateway_port": _port(router, gateway),
+            "external_ids": {MARK: id},
+        }
+        yield Row(Ref("NAT", id), columns, held)
+
+
+def _port(router: LogicalRouter, gateway: Gateway) -> Ref | None:
+    """Which of several gateways it is about; OVN finds an only one itself."""
+    return Ref("Logical_Router_Port", rows.leg(gateway.id)) if len(router.gateways) > 1 else None
+
+
+def _floating(router: LogicalRouter, one: Nat, gateway: Gateway, view: HostView, held: Hold, config: Config) -> Row:
+    """A floating IP. With a MAC of its own it is translated on the host of its port, else where the gateway lives."""
+    inside = view.ports.get(one.logical_port)
+    spread = config.ovn.enable_distributed_floating_ip and bool(one.mac) and inside is not None and not inside.parent
+    ids = {
+        "neutron:fip_id": one.id,
+        "neutron:fip_port_id": one.logical_port,
+        "neutron:fip_external_mac": one.mac,
+        "neutron:fip_network_id": gateway.switch,
+        "neutron:router_name": rows.name(router.id),
+    }
+    columns = {
+        "type": "dnat_and_snat",
+        "external_ip": one.external_ip,
+        "logical_ip": one.logical_ip,
+        "external_mac": one.mac if spread else None,
+        "logical_port": one.logical_port if spread else None,
+        "gateway_port": _port(router, gateway),
+        "external_ids": ids,
+    }
+    return Row(Ref("NAT", one.id), columns, held)
+
+
+def _forwardings(router: LogicalRouter) -> Iterator[Row]:
+    """Load balancers of one member: one for each floating IP and protocol."""
+    found: dict[tuple[str, str, str], dict[str, str]] = {}
+    for one in router.forwardings:
+        if one.external_ports[0]:
+            found.setdefault((one.floating_ip, one.external_ip, one.protocol), {}).update(_vips(one))
+    held = Hold(Ref("Logical_Router", rows.name(router.id)), "load_balancer")
+    for (fip, _, protocol), vips in sorted(found.items()):
+        name = f"pf-floatingip-{fip}-{protocol}"
+        ids = {
+            "neutron:device_owner": "port_forwarding_plugin",
+            "neutron:fip_id": fip,
+            "neutron:router_name": rows.name(router.id),
+        }
+        columns = {
+            "name": name,
+            "protocol": protocol,
+            "vips": vips,
+            "external_ids": ids,
+        }
+        yield Row(Ref("Load_Balancer", name), columns, members=(held,))
+
+
+def _vips(one: PortForwarding) -> dict[str, str]:
+    """Each external port with what it leads to; a range that leads to one port, or to a range of equal length."""
+    first, last = one.external_ports
+    inner_first, inner_last = one.internal_ports
+    step = 1 if inner_last > inner_first else 0
+    return {
+        f"{one.external_ip}:{number}": f"{one.internal_ip}:{inner_first + step * (number - first)}"
+        for number in range(first, last + 1)
+    }
+
+
+def _limits(router: LogicalRouter, view: HostView) -> Iterator[Row]:
+    """What external addresses are held to: rules of the external switch, at the leg that leads there."""
+    fips = {one.external_ip: one for one in router.nats}
+    own = {one.ip: gateway for gateway in router.gateways for one in gateway.addresses}
+    for held in router.qos:
+        nat = fips.get(held.ip)
+        gateway = own.get(held.ip) or router.gateways[0]
+        if nat is not None:
+            gateway = next((one for one in router.gateways if one.id == nat.gateway_port), gateway)
+        ids = {"neutron:fip_id": nat.id} if nat else {"neutron:gw_port_id": gateway.id}
+        ids["neutron:router_name"] = rows.name(router.id)
+        id = f"{gateway.id}/{held.ip}"
+        family = "ip6" if ":" in held.ip else "ip4"
+        if held.qos.egress or held.qos.dscp is not None:
+            match = f'inport == "{gateway.id}" && {family}.src == {held.ip}'
+            yield port.qos(f"{id}/egress", gateway.switch, "from-lport", match, held.qos.egress, held.qos.dscp, ids,
+                           QOS_PRIORITY)  # fmt: skip
+        if held.qos.ingress:
+            match = f'outport == "{gateway.id}" && {family}.dst == {held.ip}'
+            yield port.qos(f"{id}/ingress", gateway.switch, "to-lport", match, held.qos.ingress, None, ids,
+                           QOS_PRIORITY)  # fmt: skip
