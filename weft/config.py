@@ -233,16 +233,6 @@ class Ovn:
     ovsdb_probe_interval: int = option(
         60000, "Milliseconds of silence after which a server is asked whether it lives; 0: never."
     )
-
-
-@dataclass(frozen=True)
-class Config:
-    """The whole configuration."""
-
-    api: Api = field(default_factory=Api)
-    database: Database = field(default_factory=Database)
-    ml2: Ml2 = field(default_factory=Ml2)
-    quotas: Quotas = field(default_factory=Quotas)
     ovn_metadata_enabled: bool = option(True, "Give every network a port for the metadata service.")
     enable_distributed_floating_ip: bool = option(
         False, "Floating IPs on the host of the instance, instead of on that of the router's gateway."
@@ -265,6 +255,16 @@ class Config:
     bfd_min_tx: int = option(100, "Milliseconds between BFD packets that a router sends, at least.")
     bfd_mult: int = option(3, "BFD packets that may be missing before a next hop counts as dead.")
     audit_interval: int = option(300, "Seconds between full passes that find and mend drift no event announced.")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration."""
+
+    api: Api = field(default_factory=Api)
+    database: Database = field(default_factory=Database)
+    ml2: Ml2 = field(default_factory=Ml2)
+    quotas: Quotas = field(default_factory=Quotas)
     identity: Identity = field(default_factory=Identity)
     policy: OsloPolicy = field(default_factory=OsloPolicy)
     middleware: OsloMiddleware = field(default_factory=OsloMiddleware)

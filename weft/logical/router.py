@@ -47,14 +47,14 @@ def router(
             ConntrackHelper(*one)
             for one in sorted((one["helper"], one["protocol"], one["port"]) for one in row["conntrack_helpers"])
         ),
+        zone_hints=tuple(row["availability_zone_hints"]),
+        revision=row["revision_number"],
     )
 
 
 def _by_route(route: Route) -> tuple[str, str]:
     return route.destination, route.nexthop
 
-        zone_hints=tuple(row["availability_zone_hints"]),
-        revision=row["revision_number"],
 
 def _leg(leg: Row, networks: Mapping[str, Row], subnets: Mapping[str, Row]) -> RouterPort:
     return RouterPort(

@@ -221,6 +221,10 @@ class HostLoader:
             found |= {row[0] for row in tx.all(select(ROUTER_PORTS.c.port_id).where(mine))}
         return found
 
+    def _is_here(self, row: Row) -> bool:
+        """Whether a port is a workload of this view's host."""
+        return row["binding:host_id"] == self.view.host and row["device_owner"] not in NOT_WORKLOADS
+
     def _set_ports(self, tx: Transaction, rows: Sequence[Row]) -> None:
         here = [row for row in rows if self._is_here(row)]
         self._drop_ports({row["id"] for row in rows} - {row["id"] for row in here})
@@ -229,10 +233,6 @@ class HostLoader:
             self._policy_of[row["id"]] = frozenset({policy} if (policy := qos.effective(row)) else ())
         self._need_policies(tx, [row["id"] for row in here])
         ids = [row["id"] for row in here]
-    def _is_here(self, row: Row) -> bool:
-        """Whether a port is a workload of this view's host."""
-        return row["binding:host_id"] == self.view.host and row["device_owner"] not in NOT_WORKLOADS
-
         parts, leading = self._parts(tx, ids), self._leading(tx, ids)
         for row in here:
             found = switch.port(row, self._subnets, parts.get(row["id"], switch.NO_PART))
