@@ -64,6 +64,22 @@ STATES: dict[str, tuple[Step, ...]] = {
         port("t", "tagged", 1),
         port("p", "plain", 2, **OPEN),
     ),
+    "several segments": (
+        make(
+            "networks",
+            "campus",
+            segments=[
+                {"provider:network_type": "flat", "provider:physical_network": "elsewhere"},
+                {
+                    "provider:network_type": "vlan",
+                    "provider:physical_network": "physical",
+                    "provider:segmentation_id": 121,
+                },
+            ],
+        ),
+        make("segments", "more", network_id="@campus", network_type="flat", physical_network="physical"),
+        port("a", "campus", 0x0A, **OPEN),
+    ),
     "dhcp options": (
         network("blue", 101),
         subnet(

@@ -11,7 +11,7 @@ from tests.states.steps import Site
 from weft.backends.linux import firewall, router, switches
 from weft.backends.linux.links import Link
 from weft.config import Linux
-from weft.logical.model import Acl, HostView
+from weft.logical.model import Acl, HostView, Segment
 
 LINUX = Linux(tunnel_address="192.0.2.1", bridge_mappings={"physical": "eth1"})
 
@@ -46,6 +46,8 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
         return dict(sorted((names.get(key, key), _renamed(one, names)) for key, one in value.items()))
     if isinstance(value, tuple):
+        if value and isinstance(value[0], Segment):
+            return value  # their order says which one a host takes
         return tuple(sorted((_renamed(one, names) for one in value), key=str))
     if isinstance(value, Acl):
         made = replace(value, **{one.name: _renamed(getattr(value, one.name), names) for one in fields(value)})
