@@ -373,19 +373,17 @@ class TestWhatIsNotOffered:
     def options(self) -> dict[str, dict[str, Any]]:
         return {"api": {"backend": "linux"}}
 
-    @pytest.mark.parametrize("alias", ["pvlan", "qinq", "vlan-transparent", "port-hint-ovs-tx-steering"])
+    @pytest.mark.parametrize("alias", ["qinq", "vlan-transparent", "port-hint-ovs-tx-steering"])
     def test_it_is_not_listed(self, api: Api, alias: str) -> None:
         assert api.get(f"extensions/{alias}")[0] == 404
 
-    def test_clients_do_not_know_the_attributes(self, api: Api, network: str, port: str) -> None:
-        unknown = {"pvlan", "vlan_transparent", "qinq", "pvlan_type", "pvlan_community"}
-        assert not unknown & (api.show("networks", network).keys() | api.show("ports", port).keys())
-        for name in ("pvlan", "vlan_transparent", "qinq"):
+    def test_clients_do_not_know_the_attributes(self, api: Api, network: str) -> None:
+        assert not {"vlan_transparent", "qinq"} & api.show("networks", network).keys()
+        for name in ("vlan_transparent", "qinq"):
             answer = api.post("networks", {"network": {name: True}})
             assert api.fault(answer) == BAD
             assert "Unrecognized attribute(s)" in answer[1]["NeutronError"]["message"]
             assert api.fault(api.get(f"networks?{name}=true")) == BAD
-        assert api.fault(put(api, port, pvlan_type="isolated")) == BAD
 
 
 class TestWhatTheDataplaneCannot:

@@ -12,7 +12,6 @@ NOT_YET = {
     "l3_agent_scheduler": "routers put on agents by hand",
     "l3-ha": "routers on several hosts",
     "l3-ndp-proxy": "ND proxy",
-    "local_ip": "local IPs",
 }
 """Extensions of the core API that nothing here offers -> what they are."""
 

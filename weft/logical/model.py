@@ -62,8 +62,25 @@ class DhcpOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Private:
+    """A port of a private VLAN (RFC 5517) that may not speak to everybody: `community` '' means isolated.
+
+    An isolated port speaks to promiscuous ports alone, one of a community also to others of it. `macs` and `addresses` are
+    what it sends from.
+    """
+
+    port: str
+    community: str
+    macs: tuple[str, ...]
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LogicalSwitch:
-    """A network: one broadcast domain. `mtu` in bytes of IP packet."""
+    """A network: one broadcast domain. `mtu` in bytes of IP packet.
+
+    `private`: of a private VLAN, its ports on all hosts that are not promiscuous, by id.
+    """
 
     id: str
     name: str
@@ -77,6 +94,7 @@ class LogicalSwitch:
     vlan_passthru: bool = False
     zone_hints: tuple[str, ...] = ()
     revision: int = field(default=0, compare=False)
+    private: tuple[Private, ...] = ()
 
     @property
     def key(self) -> Key:

@@ -14,6 +14,7 @@ from weft.logical.model import (
     DhcpOptions,
     LogicalPort,
     LogicalSwitch,
+    Private,
     Route,
     Segment,
 )
@@ -39,6 +40,20 @@ def switch(network: Row, subnets: Iterable[Row]) -> LogicalSwitch:
         vlan_passthru=bool(network["vlan_transparent"] or network["qinq"]),
         zone_hints=tuple(network["availability_zone_hints"]),
         revision=network["revision_number"],
+    )
+
+
+def private(port: Row) -> Private | None:
+    """What a port of a private VLAN is apart from; None for a promiscuous one."""
+    if port["pvlan_type"] not in ("isolated", "community"):
+        return None
+    pairs = port["allowed_address_pairs"]
+    single = {one["ip_address"] for one in pairs if "/" not in one["ip_address"]}
+    return Private(
+        port["id"],
+        port["pvlan_community"] or "",
+        tuple(sorted({port["mac_address"], *(one["mac_address"] for one in pairs)})),
+        tuple(sorted({*(fixed["ip_address"] for fixed in port["fixed_ips"]), *single})),
     )
 
 

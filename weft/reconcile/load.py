@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from weft.ipam.allocate import ROUTER_OWNERS
 from weft.logical import acl, qos, router, switch
-from weft.logical.model import HostView, Key, LocalIp, LogicalRouter
+from weft.logical.model import HostView, Key, LocalIp, LogicalRouter, Private
 from weft.registry.resource import Row
 from weft.resources import local_ip, trunk
 from weft.resources.address_group import ADDRESS_GROUP
@@ -49,6 +49,7 @@ class HostLoader:
     def __init__(self, host: str) -> None:
         self.view = HostView(host)
         self._members: dict[str, dict[str, frozenset[str]]] = {}  # security group -> port -> addresses
+        self._private: dict[str, dict[str, Private]] = {}  # private VLAN -> port -> what is apart
         self._networks: dict[str, Row] = {}
         self._subnets: dict[str, Row] = {}
         self.unsure: set[Key] = set()
@@ -97,6 +98,8 @@ class HostLoader:
         self._drop_ports(port_ids - {row["id"] for row in rows})
         self._set_ports(tx, rows)
         self._set_members(rows)
+        if self._private:
+            self._set_private(rows, gone=port_ids - {row["id"] for row in rows})
         for id in dirty.get("security_group", set()) & set(self.view.groups):
             self.view.groups.pop(id)
         for id in dirty.get("address_group", set()) & set(self.view.addresses):
@@ -159,6 +162,7 @@ class HostLoader:
     def _reread_networks(self, tx: Transaction, ids: set[str]) -> None:
         for id in ids:
             self._networks.pop(id, None)
+            self._private.pop(id, None)
             self.view.switches.pop(id, None)
         for id in [id for id, row in self._subnets.items() if row["network_id"] in ids]:
             del self._subnets[id]
@@ -277,6 +281,21 @@ class HostLoader:
                     members[row["id"]] = now
                 self.view.addresses[group] = acl.address_set(group, members.values())
 
+    def _set_private(self, rows: Sequence[Row], gone: Iterable[str] = ()) -> None:
+        """Keep what private VLANs know of their ports, wherever those are, in step."""
+        for network_id, known in self._private.items():
+            for id in gone:
+                known.pop(id, None)
+            for row in (row for row in rows if row["network_id"] == network_id):
+                found = switch.private(row)
+                if found is None:
+                    known.pop(row["id"], None)
+                else:
+                    known[row["id"]] = found
+            apart = tuple(known[id] for id in sorted(known))
+            if network_id in self.view.switches and self.view.switches[network_id].private != apart:
+                self.view.switches[network_id] = replace(self.view.switches[network_id], private=apart)
+
     def _close(self, tx: Transaction) -> None:
         """Bring in what the ports and routers refer to, and let go of what nothing refers to any more."""
         view = self.view
@@ -297,8 +316,12 @@ class HostLoader:
         for id in switches & set(self._networks) - set(view.switches):
             subnets = [row for row in self._subnets.values() if row["network_id"] == id]
             view.switches[id] = switch.switch(self._networks[id], subnets)
+            if self._networks[id]["pvlan"]:
+                self._private[id] = {}
+                self._set_private(self._rows(tx, PORT, PORTS.c.network_id, {id}))
         _keep(view.switches, switches)
         _keep(self._networks, switches)
+        _keep(self._private, switches)
         self._subnets = {id: row for id, row in self._subnets.items() if row["network_id"] in switches}
         _keep(self._policy_of, set(view.ports) | set(view.routers))
         _keep(self._policies, {id for ids in self._policy_of.values() for id in ids})

@@ -18,6 +18,7 @@ CAPABILITIES = frozenset(
         "net-mtu",
         "port-security",
         "provider",
+        "pvlan",
         "qos",
         "qos-bw-limit-direction",
         "qos-default",

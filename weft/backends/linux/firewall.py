@@ -18,7 +18,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from weft.backends.linux import acl, local_ips, names, qos
+from weft.backends.linux import acl, local_ips, names, pvlan, qos
 from weft.backends.linux.acl import remote_set
 from weft.backends.linux.nft import SetType
 from weft.backends.linux.pipeline import (
@@ -41,7 +41,7 @@ from weft.backends.linux.sources import sources, without_overlap
 from weft.logical.model import Acl, AddressSet, HostView, LogicalPort, LogicalRouter, PortGroup
 
 STATIC = Owner("static", "")
-LOCAL_IPS = Owner("local_ips", "")
+LOCAL_IPS, PVLAN = Owner("local_ips", ""), Owner("pvlan", "")
 
 
 @dataclass(slots=True)
@@ -148,6 +148,8 @@ def _update(firewall: Firewall, view: HostView, owners: Iterable[Owner]) -> Fire
     _share(firewall, view, shared)
     if firewall.local or LOCAL_IPS in firewall.rules:
         _put(firewall, LOCAL_IPS, local_ips.render(view))
+    if PVLAN in firewall.rules or any(switch.private for switch in view.switches.values()):
+        _put(firewall, PVLAN, pvlan.render(view))
     return firewall
 
 
