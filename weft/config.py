@@ -16,11 +16,12 @@ from typing import Any, get_args, get_origin, get_type_hints
 from oslo_config import cfg, types
 
 
-def option(default: Any, help: str) -> Any:
-    """A field that is an option: its default and what it does, for the operator."""
+def option(default: Any, help: str, **limits: Any) -> Any:
+    """A field that is an option: its default and what it does, for the operator; `limits` as oslo.config's types have them."""
+    metadata = {"help": help, "limits": limits}
     if isinstance(default, dict | list | tuple):
-        return field(default_factory=lambda: default, metadata={"help": help})
-    return field(default=default, metadata={"help": help})
+        return field(default_factory=lambda: default, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -28,28 +29,30 @@ class Api:
     """[DEFAULT] options of the Networking API."""
 
     bind_host: str = option("127.0.0.1", "Address that the API listens on.")
-    bind_port: int = option(9696, "TCP port that the API listens on.")
-    api_workers: int = option(1, "Processes that serve the API.")
-    api_threads: int = option(8, "Threads of each process.")
-    max_watchers: int = option(256, "Most clients of each process that watch changes at the same time.")
-    pagination_max_limit: int = option(-1, "Most items in one page of a list; -1: no limit.")
+    bind_port: int = option(9696, "TCP port that the API listens on.", min=0, max=65535)
+    api_workers: int = option(1, "Processes that serve the API.", min=1)
+    api_threads: int = option(8, "Threads of each process.", min=1)
+    max_watchers: int = option(256, "Most clients of each process that watch changes at the same time.", min=0)
+    pagination_max_limit: int = option(-1, "Most items in one page of a list; -1: no limit.", min=-1)
     filter_validation: bool = option(True, "Refuse query parameters that are no filters, instead of ignoring them.")
     network_link_prefix: str = option("", "Scheme, host and path that replace those of the request in links.")
     base_mac: str = option(
-        "fa:16:3e:00:00:00", "First octets of generated MAC addresses: three, or four when the fourth is not 00."
+        "fa:16:3e:00:00:00",
+        "First octets of generated MAC addresses: three, or four when the fourth is not 00.",
+        regex="^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$",
     )
-    max_dns_nameservers: int = option(5, "Most name servers of a subnet.")
-    max_subnet_host_routes: int = option(20, "Most host routes of a subnet.")
-    max_allowed_address_pair: int = option(10, "Most allowed address pairs of a port.")
-    global_physnet_mtu: int = option(1500, "MTU of the physical networks in bytes.")
+    max_dns_nameservers: int = option(5, "Most name servers of a subnet.", min=0)
+    max_subnet_host_routes: int = option(20, "Most host routes of a subnet.", min=0)
+    max_allowed_address_pair: int = option(10, "Most allowed address pairs of a port.", min=0)
+    global_physnet_mtu: int = option(1500, "MTU of the physical networks in bytes.", min=68)
     dns_domain: str = option("openstacklocal", "Domain of port names; the default disables dns_name.")
-    dhcp_lease_duration: int = option(86400, "DHCP lease in seconds; -1: infinite.")
+    dhcp_lease_duration: int = option(86400, "DHCP lease in seconds; -1: infinite.", min=-1)
     enable_snat_by_default: bool = option(True, "enable_snat of a gateway that does not say.")
     router_distributed: bool = option(False, "`distributed` of a router that does not say.")
     l3_ha: bool = option(False, "`ha` of a router that does not say.")
     default_availability_zones: tuple[str, ...] = option((), "Zones of networks and routers without hints.")
-    agent_down_time: int = option(75, "Seconds without a heartbeat after which an agent counts as dead.")
-    report_interval: int = option(30, "Seconds between an agent's heartbeats.")
+    agent_down_time: int = option(75, "Seconds without a heartbeat after which an agent counts as dead.", min=1)
+    report_interval: int = option(30, "Seconds between an agent's heartbeats.", min=1)
     enable_new_agents: bool = option(True, "admin_state_up of an agent that appears.")
     allowed_conntrack_helpers: tuple[str, ...] = option(
         ("tftp:udp", "ftp:tcp", "sip:tcp", "sip:udp"), "helper:protocol pairs that routers may be given."
@@ -63,7 +66,7 @@ class Api:
     notify_nova_on_port_data_changes: bool = option(
         True, "Tell Nova when an instance's port or its floating IP changes."
     )
-    send_events_interval: int = option(2, "Seconds for which events for Nova are gathered before they are sent.")
+    send_events_interval: int = option(2, "Seconds for which events for Nova are gathered before they are sent.", min=0)
     ipv6_pd_enabled: bool = option(False, "Use prefix delegation for IPv6 subnets without a pool.")
 
 
@@ -74,9 +77,11 @@ class Database:
     connection: str = option(
         "", "SQLAlchemy URL: sqlite:///FILE or postgresql+psycopg://...; empty: weft.db in state_path."
     )
-    pool_size: int = option(8, "Connections kept open to PostgreSQL per process.")
-    max_retries: int = option(10, "How often a transaction is tried again after a serialization failure or deadlock.")
-    change_log_hours: int = option(24, "Age at which entries of the change log are pruned.")
+    pool_size: int = option(8, "Connections kept open to PostgreSQL per process.", min=1)
+    max_retries: int = option(
+        10, "How often a transaction is tried again after a serialization failure or deadlock.", min=0
+    )
+    change_log_hours: int = option(24, "Age at which entries of the change log are pruned.", min=1)
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class Ml2:
     external_network_type: str = option("", "Type of external networks without provider attributes.")
     path_mtu: int = option(0, "MTU of the underlay between hosts; 0: that of global_physnet_mtu.")
     physical_network_mtus: dict[str, str] = option({}, "physical network:MTU where it differs.")
-    overlay_ip_version: int = option(4, "IP version of the tunnels' outer header.")
+    overlay_ip_version: int = option(4, "IP version of the tunnels' outer header.", choices=(4, 6))
     flat_networks: tuple[str, ...] = option(("*",), "Physical networks that may carry a flat network; *: any.")
     network_vlan_ranges: tuple[str, ...] = option(
         ("public", "physnet1:1000:2999"), "physical network[:first:last VLAN tag]."
@@ -104,16 +109,16 @@ class Ml2:
 class Quotas:
     """[quotas]: default limits per project; -1: unlimited."""
 
-    default_quota: int = option(-1, "Limit of what has no option of its own.")
-    quota_network: int = option(100, "Networks.")
-    quota_subnet: int = option(100, "Subnets.")
-    quota_port: int = option(500, "Ports.")
-    quota_router: int = option(10, "Routers.")
-    quota_floatingip: int = option(50, "Floating IPs.")
-    quota_security_group: int = option(10, "Security groups.")
-    quota_security_group_rule: int = option(100, "Security group rules.")
-    quota_rbac_policy: int = option(10, "RBAC policies.")
-    quota_router_route: int = option(30, "Extra routes of one router.")
+    default_quota: int = option(-1, "Limit of what has no option of its own.", min=-1)
+    quota_network: int = option(100, "Networks.", min=-1)
+    quota_subnet: int = option(100, "Subnets.", min=-1)
+    quota_port: int = option(500, "Ports.", min=-1)
+    quota_router: int = option(10, "Routers.", min=-1)
+    quota_floatingip: int = option(50, "Floating IPs.", min=-1)
+    quota_security_group: int = option(10, "Security groups.", min=-1)
+    quota_security_group_rule: int = option(100, "Security group rules.", min=-1)
+    quota_rbac_policy: int = option(10, "RBAC policies.", min=-1)
+    quota_router_route: int = option(30, "Extra routes of one router.", min=-1)
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ class Identity:
     user_domain_name: str = option("Default", "Domain of the service user.")
     project_domain_name: str = option("Default", "Domain of its project.")
     region_name: str = option("RegionOne", "Region.")
-    token_cache_time: int = option(300, "Seconds for which a validated token is remembered; 0: never.")
+    token_cache_time: int = option(300, "Seconds for which a validated token is remembered; 0: never.", min=0)
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,7 @@ class OsloPolicy:
 class OsloMiddleware:
     """[oslo_middleware]: how requests reach the API."""
 
-    max_request_body_size: int = option(16 * 1024 * 1024, "Most bytes in the body of a request.")
+    max_request_body_size: int = option(16 * 1024 * 1024, "Most bytes in the body of a request.", min=1)
     enable_proxy_headers_parsing: bool = option(
         False, "Believe Forwarded and X-Forwarded-* headers: only behind a proxy that sets or removes them."
     )
@@ -308,14 +313,14 @@ SECTIONS: Mapping[str, str] = {
 """Field of Config -> section of the file."""
 
 
-def _oslo_type(hint: Any) -> Any:
+def _oslo_type(hint: Any, limits: Mapping[str, Any]) -> Any:
     if get_origin(hint) is tuple:
         return types.List()
     if get_origin(hint) is dict:
         return types.Dict()
-    for plain, oslo in ((bool, types.Boolean()), (int, types.Integer()), (str, types.String())):
+    for plain, oslo in ((bool, types.Boolean), (int, types.Integer), (str, types.String)):
         if hint is plain or plain in get_args(hint):
-            return oslo
+            return oslo(**limits)
     raise TypeError(hint)
 
 
@@ -335,7 +340,8 @@ def load(files: Iterable[str] = (), **overrides: Mapping[str, Any]) -> Config:
     for _, section, kind in sections():
         hints = get_type_hints(kind)
         options = [
-            cfg.Opt(f.name, type=_oslo_type(hints[f.name]), help=f.metadata["help"]) for f in dataclasses.fields(kind)
+            cfg.Opt(f.name, type=_oslo_type(hints[f.name], f.metadata["limits"]), help=f.metadata["help"])
+            for f in dataclasses.fields(kind)
         ]
         conf.register_opts(options, group=None if section == "DEFAULT" else section)
     conf([], project="weft", default_config_files=list(files), default_config_dirs=[])

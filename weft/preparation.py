@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import importlib.util
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from weft.supervisor import StartError, end_with
@@ -16,6 +18,19 @@ LOG = logging.getLogger(__name__)
 
 #: of SQLAlchemy's URLs; postgresql alone is psycopg
 DRIVERS = ("postgresql", "postgresql+psycopg", "sqlite")
+
+
+FOREIGN = frozenset(
+    {
+        "keystone_authtoken",
+        "nova",
+        "oslo_messaging_notifications",
+        "oslo_messaging_rabbit",
+        "oslo_middleware",
+        "oslo_policy",
+    }
+)
+"""Sections that libraries read, too, and so have options which are not ours to know."""
 
 
 def prepare(config: Any) -> None:
@@ -27,6 +42,9 @@ def prepare(config: Any) -> None:
     from weft.api.auth import KeystoneAuthenticator
     from weft.api.policy import Policy
 
+    ignored = unknown(config.files, os.environ)
+    if ignored:
+        LOG.warning("configuration that is no option of Weft is ignored: %s", ", ".join(ignored))
     try:
         policy = Policy(config)
     except (ValueError, OSError) as error:
@@ -36,6 +54,39 @@ def prepare(config: Any) -> None:
     except (ClientException, cfg.Error, ValueError) as error:
         raise StartError(f"configuration: [keystone_authtoken] {error}") from error
     app.prepare(config)
+
+
+def unknown(files: Iterable[str], environment: Mapping[str, str]) -> list[str]:
+    """What `files` and the environment say and nobody reads: '[SECTION] OPTION' each, with what may have been meant."""
+    from oslo_config import cfg
+
+    from weft import config as configuration
+
+    known = {section: [one.name for one in dataclasses.fields(kind)] for _, section, kind in configuration.sections()}
+    said: set[tuple[str, str]] = set()
+    for file in files:
+        read: dict[str, dict[str, list[str]]] = {}
+        cfg.ConfigParser(file, read).parse()
+        said |= {(section, name.replace("-", "_")) for section, options in read.items() for name in options}
+    of_upper = {section.upper(): section for section in (*known, *FOREIGN)}
+    for variable in environment:
+        section, double, name = variable.removeprefix("OS_").partition("__")
+        if double and variable.startswith("OS_"):
+            said.add((of_upper.get(section, section.lower()), name.lower()))
+    return [
+        f"[{section}] {name}{_perhaps(section, name, known)}"
+        for section, name in sorted(said)
+        if section not in FOREIGN and name not in known.get(section, ())
+    ]
+
+
+def _perhaps(section: str, name: str, known: Mapping[str, list[str]]) -> str:
+    """' (perhaps ...?)' where a known option is spelt much the same, or is in another section."""
+    elsewhere = next((other for other, names in known.items() if name in names), "")
+    if elsewhere:
+        return f" (perhaps [{elsewhere}]?)"
+    close = difflib.get_close_matches(name, known.get(section, ()), 1, 0.85)
+    return f" (perhaps {close[0]}?)" if close else ""
 
 
 def check_url(url: str) -> None:

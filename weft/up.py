@@ -10,6 +10,7 @@ import json
 import logging
 import logging.handlers
 import os
+import re
 import socket
 import threading
 import time
@@ -31,6 +32,8 @@ LOCK_PATIENCE = 2.0
 #: bytes of the log file above which a start puts it aside
 LOG_BYTES = 10_000_000
 IDENTITY_THREADS = 4
+#: how oslo.config writes where a value stands
+WHERE = re.compile(r"(?<=option )(\w+) from LocationInfo\(location=.*?, detail='([^']*)'\)")
 
 
 class UpError(RuntimeError):
@@ -89,6 +92,12 @@ def _keeper(config: Any, ready: Callable[[], None]) -> None:
     keep(config, ready)
 
 
+def _ovn(config: Any, ready: Callable[[], None]) -> None:
+    from weft.agent.cloud import run as keep
+
+    keep(config, ready)
+
+
 @dataclass(frozen=True)
 class Programs:
     """What the processes run; the defaults are Weft."""
@@ -103,6 +112,8 @@ class Programs:
     events: Callable[[Any, Callable[[], None]], None] = _events
     #: forgets what is old, one such process at a time on a database; like `dataplane`
     keeper: Callable[[Any, Callable[[], None]], None] = _keeper
+    #: keeps OVN equal to the database, one such process at a time; like `dataplane`
+    ovn: Callable[[Any, Callable[[], None]], None] = _ovn
     #: modules loaded before the processes part, so that they share the memory
     preload: tuple[str, ...] = (
         "granian.server.mp",
@@ -157,7 +168,18 @@ def read_config(configuration: Any, options: Options) -> Any:
         preparation.check_url(config.database_url)
         return config
     except (cfg.Error, OSError, ValueError) as error:
-        raise UpError(f"configuration: {error}") from error
+        raise UpError(f"configuration: {_place(str(error))}") from error
+
+
+def _place(fault: str) -> str:
+    """oslo.config's words, with where the value stands: it names a file also where the environment goes before that."""
+    found = WHERE.search(fault)
+    if found is None:
+        return fault
+    variable = next(
+        (name for name in os.environ if name.startswith("OS_") and name.endswith(f"__{found[1].upper()}")), ""
+    )
+    return fault.replace(found[0], f"{found[1]} from {variable or found[2]}")
 
 
 @contextlib.contextmanager
@@ -352,6 +374,16 @@ def housekeeper(config: Any, programs: Programs) -> Child:
             programs.keeper(config, ready)
 
     return Child("keeper", run)
+
+
+def ovn(config: Any, programs: Programs) -> list[Child]:
+    """The process that keeps OVN, where that is the dataplane."""
+
+    def run(ready: Callable[[], None]) -> None:
+        with programs.present(config, "ovn"):
+            programs.ovn(config, ready)
+
+    return [Child("ovn", run)] if config.api.backend == "ovn" else []
 
 
 def _say_ready(options: Options, config: Any, urls: Urls, clouds: Path, children: list[Child]) -> None:
