@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,25 @@ class Refused(Exception):
 
 
 class Database:
-    """One database of a server that listens on a unix socket. Every call is a connection: a restart hurts nobody."""
+    """One database of servers that listen on unix sockets: a cluster's, or one. Every call is a connection to the first
+    that answers: a restart hurts nobody."""
 
-    def __init__(self, path: Path, name: str) -> None:
-        self._path, self._name = path, name
+    def __init__(self, name: str, *paths: Path) -> None:
+        self._paths, self._name = paths, name
 
     def transact(self, *operations: Mapping[str, Any]) -> list[Row]:
         """The results of the operations, all done or none. Refused, or OSError where nobody listens."""
+        for path in self._paths[:-1]:
+            try:
+                return self._transact(path, operations)
+            except (OSError, TimeoutError):
+                continue
+        return self._transact(self._paths[-1], operations)
+
+    def _transact(self, path: Path, operations: Sequence[Mapping[str, Any]]) -> list[Row]:
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(10)
-            sock.connect(str(self._path))
+            sock.connect(str(path))
             request = {"method": "transact", "params": [self._name, *operations], "id": 1}
             sock.sendall(json.dumps(request).encode())
             answer = self._answer(sock)
@@ -36,15 +45,18 @@ class Database:
         return results
 
     def _answer(self, sock: socket.socket) -> Row:
+        """The reply; what the server says besides (that it would like to be asked elsewhere) is passed over."""
         data, decoder = "", json.JSONDecoder()
-        while chunk := sock.recv(1 << 20).decode():
-            data += chunk
-            if not data.rstrip().endswith("}"):
-                continue
-            try:
-                return dict(decoder.decode(data))
-            except json.JSONDecodeError:
-                continue
+        while chunk := sock.recv(1 << 20):
+            data += chunk.decode()
+            while data:
+                try:
+                    message, end = decoder.raw_decode(data)
+                except json.JSONDecodeError:
+                    break
+                data = data[end:].lstrip()
+                if "result" in message:
+                    return dict(message)
         raise ConnectionError("the server hung up")
 
     def rows(self, table: str, *columns: str, **where: Any) -> list[Row]:

@@ -15,11 +15,11 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.ovn_db import Database, mapped
+from tests.ovn_db import Database, Refused, mapped
 from weft.backends.linux import netns
 from weft.backends.linux.links import Address, Create, Delete, Link, Links, Modify
 from weft.backends.ovn import offload
@@ -34,8 +34,8 @@ PROGRAMS = (
     "setpriv",
     "nsenter",
 )
-UNDERLAY_MTU = 1600
-"""Room for Geneve's 58 octets around packets of 1500: what does not fit is lost without a word."""
+UNDERLAY_MTU = 9100
+"""Room for Geneve's 58 octets around jumbo packets: what does not fit is lost without a word."""
 PHYSICAL_NETWORK = "physnet1"
 
 _SCHEMAS = {
@@ -131,7 +131,7 @@ class Chassis:
         }
         self.programs = Programs(self.folder, self.namespace, folders)
         self.socket = self.folder / "db.sock"
-        self.database = Database(self.socket, "Open_vSwitch")
+        self.database = Database("Open_vSwitch", self.socket)
         self.ip = f"198.18.{lab.subnet}.{10 + number}"
         self.links: Links | None = None
 
@@ -249,7 +249,8 @@ class Chassis:
 class Ovn:
     """A cloud: `nb` and `sb`, northd, and `chassis` by host name (h1, h2, ...)."""
 
-    def __init__(self, prefix: str, hosts: int = 1) -> None:
+    def __init__(self, prefix: str, hosts: int = 1, servers: int = 1) -> None:
+        """`servers`: of each database; several are a cluster (RAFT)."""
         serial = next(_serial)
         self.name = f"{prefix}o{serial}"
         self.subnet = serial % 200
@@ -259,8 +260,11 @@ class Ovn:
         self.links: Links
         environment = {"OVS_RUNDIR": str(self.folder), "OVN_RUNDIR": str(self.folder)}
         self.programs = Programs(self.folder, self.underlay, environment)
-        self.nb = Database(self.folder / "nb.sock", "OVN_Northbound")
-        self.sb = Database(self.folder / "sb.sock", "OVN_Southbound")
+        self.servers = {
+            kind: [kind] if servers == 1 else [f"{kind}{n}" for n in range(servers)] for kind in ("nb", "sb")
+        }
+        self.nb = Database("OVN_Northbound", *(self.folder / f"{one}.sock" for one in self.servers["nb"]))
+        self.sb = Database("OVN_Southbound", *(self.folder / f"{one}.sock" for one in self.servers["sb"]))
         try:
             self._make()
             self.join(*range(1, hosts + 1))
@@ -270,28 +274,58 @@ class Ovn:
 
     @property
     def northbound_remote(self) -> str:
-        return f"unix:{self.folder / 'nb.sock'}"
+        return ",".join(f"unix:{self.folder / one}.sock" for one in self.servers["nb"])
 
     @property
     def southbound_remote(self) -> str:
-        return f"unix:{self.folder / 'sb.sock'}"
+        return ",".join(f"unix:{self.folder / one}.sock" for one in self.servers["sb"])
 
     def _make(self) -> None:
         netns.create(self.underlay, {"net/ipv6/conf/default/disable_ipv6": 1})
         self.links = Links(self.underlay)
         bridges = [Link(name, "bridge", UNDERLAY_MTU, True) for name in ("underlay", "provider")]
         assert self.links.apply([Create(bridge) for bridge in bridges]) == {}
-        for name in ("nb", "sb"):
-            create_database(self.folder / f"{name}.db", name)
-            self.start_database(name)
-        for name in ("nb", "sb"):
-            wait_until((self.folder / f"{name}.sock").exists, what=f"the {name} server")
+        for kind, names in self.servers.items():
+            self._create(kind, names)
+            for name in names:
+                self.start_database(name)
+        for name in (*self.servers["nb"], *self.servers["sb"]):
+            wait_until((self.folder / f"{name}.sock").exists, what=f"the server {name}")
+        wait_until(lambda: self._answers(self.nb, "NB_Global") and self._answers(self.sb, "SB_Global"))
         self.nb.transact({"op": "insert", "table": "NB_Global", "row": {"options": mapped({})}})
         self.sb.transact({"op": "insert", "table": "SB_Global", "row": {}})
         self.start_northd()
 
+    def _create(self, kind: str, names: Sequence[str]) -> None:
+        if len(names) == 1:
+            create_database(self.folder / f"{kind}.db", kind)
+            return
+        raft = [f"unix:{self.folder / name}.raft" for name in names]
+        first, *others = [str(self.folder / f"{name}.db") for name in names]
+        run("ovsdb-tool", "create-cluster", first, _SCHEMAS[kind], raft[0])
+        database = {"nb": "OVN_Northbound", "sb": "OVN_Southbound"}[kind]
+        for path, own in zip(others, raft[1:], strict=True):
+            run("ovsdb-tool", "join-cluster", path, database, own, raft[0])
+
+    def _answers(self, database: Database, table: str) -> bool:
+        try:
+            database.rows(table)
+        except (Refused, OSError):
+            return False
+        return True
+
+    def leader(self, kind: str) -> str:
+        """Which server of the cluster leads."""
+        database = {"nb": "OVN_Northbound", "sb": "OVN_Southbound"}[kind]
+        for name in self.servers[kind]:
+            if self.programs.alive(f"{self.folder}/{name}.db"):
+                said = run("ovs-appctl", "-t", f"{self.folder}/{name}.ctl", "cluster/status", database)
+                if "Role: leader" in said:
+                    return name
+        raise AssertionError(f"nobody leads {kind}")
+
     def start_database(self, name: str) -> None:
-        """The server of `nb` or `sb`."""
+        """A server: `nb` or `sb`, or a cluster's `nb0`, `nb1` ..."""
         self.programs.start("ovsdb-server", f"--remote=punix:{self.folder}/{name}.sock", "--unixctl",
                             f"{self.folder}/{name}.ctl", f"{self.folder}/{name}.db")  # fmt: skip
 
@@ -364,7 +398,8 @@ class Ovn:
 
     def clear(self) -> None:
         """Nothing logical is left: as if it had just been started, but for the hosts."""
-        self.nb.clear(*_NB_ROOTS)
+        self.nb.clear(*(table for table in _NB_ROOTS if table != "HA_Chassis_Group"))
+        self.nb.clear("HA_Chassis_Group")  # once nothing refers to it
         self.nb.update("NB_Global", {"options": mapped({}), "external_ids": mapped({})})
         for one in self.chassis.values():
             found = one.database.rows("Interface", "name", "external_ids")

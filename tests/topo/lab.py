@@ -88,7 +88,13 @@ class Workload:
 
 
 class Lab:
-    """One host: `view` is what should be, `backend` makes it so. Names of things are short words, ids their UUIDs."""
+    """One host: `view` is what should be, `backend` makes it so. Names of things are short words, ids their UUIDs.
+
+    Of the frames of the scenarios, `stricter` and `looser` name those that this dataplane judges otherwise than Linux does.
+    """
+
+    stricter: frozenset[str] = frozenset()
+    looser: frozenset[str] = frozenset()
 
     def __init__(self, prefix: str, namespace: str | None = None, **linux: Any) -> None:
         self.name = f"{prefix}l{next(_serial)}"
@@ -217,6 +223,17 @@ class Lab:
     def unplug(self, name: str) -> None:
         tap = names.tap(uid(name))
         assert self.links(lambda links: links.apply([Delete(tap)])) == {}
+
+    def attach(self, name: str) -> None:
+        """What somebody does who has seen the device, and has not waited for its port."""
+        port = self.view.ports[uid(name)]
+        tap, bridge = names.tap(port.id), names.bridge(port.switch)
+        assert self.links(lambda links: links.apply([Modify(Link(tap, up=True, master=bridge))])) == {}
+        self.links(lambda links: links.get([tap]))
+
+    def waits(self, name: str) -> str:
+        """The reason why a port is not up that nobody has plugged."""
+        return f"no device {names.tap(uid(name))} in namespace {self.host} yet"
 
     def up(self, *ports: str) -> Report:
         """Plug and converge everything, as a first full pass."""

@@ -14,10 +14,10 @@ import pytest
 from tests.topo import frames
 from tests.topo.lab import Lab, ingress, mac, uid
 from weft.backends.linux import names, netns
-from weft.backends.linux.links import Create, Link, Modify
+from weft.backends.linux.links import Create, Link
 from weft.logical.model import Gateway, Key, LogicalRouter, RouterPort, Segment
 
-pytestmark = pytest.mark.needs_root
+pytestmark = [pytest.mark.needs_root, pytest.mark.dataplanes("linux", "ovn")]
 
 ROOT = Path(__file__).parents[3]
 
@@ -34,12 +34,16 @@ def test_a_port_waits_for_its_device(lab: Lab) -> None:
     two(lab)
     report = lab.full()
     a = Key("port", uid("a"))
-    tap = names.tap(uid("a"))
     assert not report.status[a].up
-    assert report.status[a].reason == f"no device {tap} in namespace {lab.host} yet"
+    assert report.status[a].reason == lab.waits("a")
     lab.plug("a")
     assert lab.set(a).status == {a: report.status[a].__class__(True)}
-    link = lab.links(lambda links: links.dump()[tap])
+
+
+@pytest.mark.dataplanes("linux", because="a workload's device is the hypervisor's")
+def test_a_device_becomes_part_of_its_bridge(lab: Lab) -> None:
+    two(lab).up()
+    link = lab.links(lambda links: links.dump()[names.tap(uid("a"))])
     assert (link.master, link.up, link.mtu) == (names.bridge(uid("n")), True, 1500)
 
 
@@ -49,10 +53,8 @@ def test_a_device_before_its_rules_passes_nothing(lab: Lab) -> None:
     assert lab.pings("a", "10.0.0.2")
     lab.port("x", "n", "10.0.0.9/24", port_security=False)
     lab.plug("x")
-    tap, bridge = names.tap(uid("x")), names.bridge(uid("n"))
-    assert lab.links(lambda links: links.apply([Modify(Link(tap, up=True, master=bridge))])) == {}
-    lab.links(lambda links: links.get([tap]))
-    frame = frames.ethernet(mac("x"), frames.BROADCAST, frames.ARP, frames.arp(1, mac("x"), "10.0.0.9", "10.0.0.1"))
+    lab.attach("x")
+    frame = frames.ethernet(mac("x"), frames.BROADCAST, frames.ARP, frames.arp(1, mac("x"), "10.0.0.9", "10.0.0.77"))
     assert not lab.passes("x", "a", frame)
     assert not lab.passes(
         "a",
@@ -139,6 +141,7 @@ def test_mtu(lab: Lab, mtu: int) -> None:
             assert len(server.recv(65535)) == size
 
 
+@pytest.mark.dataplanes("linux", because="a workload's device is the hypervisor's")
 def test_mtu_changes(lab: Lab) -> None:
     two(lab).up()
     lab.set(lab.network("n", mtu=1442))
@@ -146,6 +149,7 @@ def test_mtu_changes(lab: Lab) -> None:
     assert {found[name].mtu for name in (names.bridge(uid("n")), names.tap(uid("a")))} == {1442}
 
 
+@pytest.mark.dataplanes("linux", because="a router's legs are no devices")
 def test_router_legs_are_trusted(lab: Lab) -> None:
     """They carry addresses that are not theirs, and hear everything."""
     two(lab)
@@ -176,6 +180,7 @@ def test_router_legs_are_trusted(lab: Lab) -> None:
     del lab.workloads["r"]
 
 
+@pytest.mark.dataplanes("linux", because="counts transactions of nftables; OVN's are counted in tests/backends/ovn")
 def test_a_hundred_ports_at_once(lab: Lab) -> None:
     """One set wires them all, with one exchange of rules: no statement per port."""
     two(lab).up()
@@ -191,6 +196,7 @@ def test_a_hundred_ports_at_once(lab: Lab) -> None:
     assert lab.backend._host.open.tables.generation == before + 1  # type: ignore[union-attr, operator]
 
 
+@pytest.mark.dataplanes("linux", because="that a host has no such network is a port's reason, not a failure")
 def test_a_network_of_which_a_part_cannot_be_made(lab: Lab) -> None:
     """No uplink for its physical network, no VLAN devices in this kernel: reported with the reason, the rest is made."""
     two(lab)

@@ -10,7 +10,7 @@ import pytest
 from tests.topo.frames import ARP, BROADCAST, arp, ethernet
 from tests.topo.lab import PATIENCE, Lab, ingress, mac
 
-pytestmark = pytest.mark.needs_root
+pytestmark = [pytest.mark.needs_root, pytest.mark.dataplanes("linux", "ovn")]
 
 
 @pytest.fixture
@@ -50,6 +50,7 @@ def test_the_same_connection_in_both_at_once(tenants: Lab) -> None:
             assert server.recv(10) == tenant.encode()
 
 
+@pytest.mark.dataplanes("linux", because="devices of a userspace switch have the kernel of the laboratory behind them")
 def test_the_host_itself_is_nobody(tenants: Lab) -> None:
     """Neither an address of the host namespace nor one of its bridges answers a workload."""
     subprocess.run(["ip", "-n", tenants.host, "address", "add", "10.0.0.77/32", "dev", "lo"], check=True)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.topo.lab import ANYTHING_OUT, Lab, egress, ingress, uid
 
-pytestmark = pytest.mark.needs_root
+pytestmark = [pytest.mark.needs_root, pytest.mark.dataplanes("linux", "ovn")]
 
 
 @pytest.fixture

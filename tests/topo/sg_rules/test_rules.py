@@ -9,7 +9,7 @@ from tests.topo.lab import Lab, egress, ingress, mac
 from weft.backends.linux import acl
 from weft.logical.model import Acl
 
-pytestmark = pytest.mark.needs_root
+pytestmark = [pytest.mark.needs_root, pytest.mark.dataplanes("linux", "ovn")]
 
 
 def pair(lab: Lab, *rules: Acl) -> Lab:
@@ -102,6 +102,7 @@ def test_protocols_without_ports(lab: Lab) -> None:
     assert passing == {47, 112, 50}
 
 
+@pytest.mark.dataplanes("linux", because="Open vSwitch looks behind extension headers")
 def test_ipv6_extension_headers(lab: Lab) -> None:
     pair(lab, ingress("ipv6-opts", ethertype="IPv6"))
     datagram = udp("fd00::2", "fd00::1", 5, 7)[40:]
@@ -163,7 +164,7 @@ def test_router_advertisements_and_dhcp_answers_may_always_come_in(lab: Lab) -> 
 
 def test_dhcp_client_and_discovery_may_always_go_out(lab: Lab) -> None:
     pair(lab)
-    lab.port("mute", "n", "10.0.0.8/24", groups=())
+    lab.port("mute", "n", "10.0.0.8/24", "fd00::8/64", groups=())
     lab.port("alien", "n", "10.0.0.9/24", port_security=False)
     lab.plug("mute", "alien")
     lab.set(*(port.key for port in lab.view.ports.values()))

@@ -12,8 +12,22 @@ from weft.backends.ovn import rows
 from weft.backends.ovn.rows import DROP_GROUP, MARK, Hold, Ref, Row
 from weft.logical.model import Acl, AddressSet, PortGroup
 
-DROP, ALLOW = 1001, 1002
-"""Priorities: what nothing allows is dropped."""
+DROP, ALLOW, NEVER = 1001, 1002, 1003
+"""Priorities: what nothing allows is dropped, and what a workload has no business to send, whatever allows it."""
+
+_ASKING4, _ANSWER4 = "ip4 && udp.src == 68 && udp.dst == 67", "ip4 && udp.src == 67 && udp.dst == 68"
+_ASKING6, _ANSWER6 = "ip6 && udp.src == 546 && udp.dst == 547", "ip6 && udp.src == 547 && udp.dst == 546"
+_ALWAYS = (
+    ("dhcp4", "from-lport", ALLOW, _ASKING4, "allow"),
+    ("dhcp6", "from-lport", ALLOW, _ASKING6, "allow"),
+    ("dhcp4-answer", "to-lport", ALLOW, _ANSWER4, "allow"),
+    ("dhcp6-answer", "to-lport", ALLOW, _ANSWER6, "allow"),
+    ("dhcp4-server", "from-lport", NEVER, _ANSWER4, "drop"),
+    ("dhcp6-server", "from-lport", NEVER, _ANSWER6, "drop"),
+    ("redirect", "from-lport", NEVER, "icmp6.type == 137", "drop"),
+)
+"""Name, direction, priority, packets, action: addresses can be asked for, and given by whoever serves a provider network;
+no workload gives them. (Router advertisements of workloads OVN itself lets pass, before any ACL.)"""
 
 _WITH_PORTS = {"tcp": "tcp", "6": "tcp", "udp": "udp", "17": "udp", "sctp": "sctp", "132": "sctp"}
 _ICMP = {"IPv4": ("icmp", "1"), "IPv6": ("icmpv6", "ipv6-icmp", "icmp", "58")}
@@ -57,18 +71,19 @@ def render(group: PortGroup) -> list[Row]:
 def default_drop() -> list[Row]:
     """The group of all ports with port security: what it drops unless another group allows it.
 
-    Addresses can be asked for always; neighbour discovery is allowed by OVN itself.
+    Neighbour discovery is allowed by OVN itself.
     """
     held = Hold(Ref("Port_Group", DROP_GROUP), "acls")
     found = [Row(held.row, {"name": DROP_GROUP})]
     for direction, port, _ in _DIRECTIONS.values():
         found.append(_acl(Ref("ACL", direction), direction, DROP, f"{port} == @{DROP_GROUP} && ip", "drop", {}, held))
-    for word, asking in (
-        ("dhcp4", "ip4 && udp.src == 68 && udp.dst == 67"),
-        ("dhcp6", "ip6 && udp.src == 546 && udp.dst == 547"),
-    ):
-        match, ids = f"inport == @{DROP_GROUP} && {asking}", {MARK: word}
-        found.append(_acl(Ref("ACL", word), "from-lport", ALLOW, match, "allow", ids, held))
+    for word, direction, priority, what, action in _ALWAYS:
+        port = "inport" if direction == "from-lport" else "outport"
+        found.append(
+            _acl(
+                Ref("ACL", word), direction, priority, f"{port} == @{DROP_GROUP} && {what}", action, {MARK: word}, held
+            )
+        )
     return found
 
 
