@@ -50,6 +50,11 @@ class Api:
     enable_snat_by_default: bool = option(True, "enable_snat of a gateway that does not say.")
     router_distributed: bool = option(False, "`distributed` of a router that does not say.")
     l3_ha: bool = option(False, "`ha` of a router that does not say.")
+    enable_default_route_ecmp: bool = option(False, "enable_default_route_ecmp of a router that does not say.")
+    enable_default_route_bfd: bool = option(False, "enable_default_route_bfd of a router that does not say.")
+    enable_ndp_proxy_by_default: bool = option(
+        False, "enable_ndp_proxy of a router that does not say and whose gateway can."
+    )
     default_availability_zones: tuple[str, ...] = option((), "Zones of networks and routers without hints.")
     agent_down_time: int = option(75, "Seconds without a heartbeat after which an agent counts as dead.", min=1)
     report_interval: int = option(30, "Seconds between an agent's heartbeats.", min=1)

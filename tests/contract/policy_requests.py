@@ -165,6 +165,8 @@ def prepare(e: Everything) -> None:
         e.base[f"in {name}"] = subnet["id"]
     router = e.entries["/routers"].id
     assert owner.put(f"routers/{router}/add_router_interface", {"subnet_id": e.base["in routed"]})[0] == 200
+    outside = {"router": {"external_gateways": [{"network_id": e.base["outside"]}]}}
+    assert owner.put(f"routers/{router}/add_external_gateways", outside)[0] == 200
     e.base["loose port"] = owner.make("ports", network_id=e.base["narrow"])["id"]
     e.base["sub-port"] = owner.make("ports", network_id=e.base["narrow"])["id"]
     sub = {"port_id": e.base["sub-port"], "segmentation_type": "vlan", "segmentation_id": 8}

@@ -67,7 +67,7 @@ class Heartbeat:
             return {
                 "agent_mode": "legacy",
                 "routers": len(view.routers),
-                "ex_gw_ports": sum(1 for router in view.routers.values() if router.gateway),
+                "ex_gw_ports": sum(len(router.gateways) for router in view.routers.values()),
                 "floating_ips": sum(len(router.nats) for router in view.routers.values()),
             }
         if agent_type == "DHCP agent":

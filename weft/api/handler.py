@@ -313,7 +313,9 @@ class Controller:
             row = self._get(tx, resource, id, parent_id)
             _check_revision(row, expected)
             if action.policy:
-                self.policy.authorize(context, action.policy, "", Target(tx, resource, row))
+                said = body.get(resource.member) if action.guarded and isinstance(body, dict) else None
+                explicit = said if isinstance(said, dict) else {}
+                self.policy.authorize(context, action.policy, "", Target(tx, resource, row), explicit, action.guarded)
             result = action.run(tx, row, body)
             if isinstance(result, dict) and isinstance(result.get(resource.member), dict):
                 result[resource.member] = self._show(tx, resource, [result[resource.member]], frozenset())[0]

@@ -12,8 +12,14 @@ from weft.registry.resource import Resource
 
 BY_DATAPLANE = frozenset(
     {
+        "enable-default-route-bfd",
+        "enable-default-route-ecmp",
+        "evpn",
         "expose-l3-conntrack-helper",
+        "external-gateway-multihoming",
         "l3-conntrack-helper",
+        "l3-ext-ndp-proxy",
+        "l3-ndp-proxy",
         "local_ip",
         "logging",
         "metering",

@@ -365,6 +365,11 @@ class LogicalRouter:
         """All legs in external networks."""
         return ((self.gateway,) if self.gateway else ()) + self.extra_gateways
 
+    @property
+    def legs(self) -> tuple[RouterPort | Gateway, ...]:
+        """Its ports in all networks, outside and inside."""
+        return (*self.ports, *self.gateways)
+
 
 Value = LogicalSwitch | LogicalPort | PortGroup | AddressSet | LogicalRouter
 

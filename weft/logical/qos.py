@@ -93,4 +93,7 @@ def _wanted(router: Row, floatingips: Iterable[Row]) -> dict[str, str]:
     for one in router["_gateway_ips"]:
         if ":" not in one["ip_address"]:  # IPv6 is not translated: workloads keep their own
             wanted[one["ip_address"]] = router["gateway_qos_policy_id"] or router["_gateway_network_qos"] or ""
+    for extra in router["_extra_gateways"]:
+        own = (one["ip_address"] for one in extra["fixed_ips"])
+        wanted.update((ip, extra["network_qos"] or "") for ip in own if ":" not in ip)
     return wanted

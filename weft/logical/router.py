@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from weft.logical.model import ConntrackHelper, Gateway, LogicalRouter, Nat, PortForwarding, Route, RouterPort
@@ -20,21 +20,27 @@ def router(
     subnets: Mapping[str, Row],
     floatingips: Iterable[Row] = (),
     forwardings: Iterable[Row] = (),
+    proxies: Iterable[str] = (),
 ) -> LogicalRouter:
     """A router: its row, the rows of its ports, their networks and subnets by id, the floating IPs and port forwardings
-    that it serves."""
+    that it serves, the addresses of its NDP proxies."""
     legs = sorted(legs, key=lambda leg: str(leg["id"]))
     by_fip = {fip["id"]: fip for fip in floatingips}
+    gateways = _gateways(row, {leg["id"]: leg for leg in legs}, networks, subnets)
     return LogicalRouter(
         id=row["id"],
         name=row["name"],
         project_id=row["project_id"],
         enabled=row["admin_state_up"],
         ports=tuple(_leg(leg, networks, subnets) for leg in legs if leg["device_owner"] != GATEWAY_OWNER),
-        gateway=_gateway(row, [leg for leg in legs if leg["device_owner"] == GATEWAY_OWNER], networks, subnets),
+        gateway=gateways[0] if gateways else None,
+        extra_gateways=gateways[1:],
+        ecmp=row["enable_default_route_ecmp"],
+        bfd=row["enable_default_route_bfd"],
+        ndp_proxies=tuple(sorted(proxies)) if row["enable_ndp_proxy"] else None,
         routes=tuple(sorted((Route(one["destination"], one["nexthop"]) for one in row["routes"]), key=_by_route)),
         nats=tuple(
-            Nat(fip["id"], fip["floating_ip_address"], fip["fixed_ip_address"], fip["port_id"])
+            Nat(fip["id"], fip["floating_ip_address"], fip["fixed_ip_address"], fip["port_id"], fip["gateway_port_id"] or "")
             for fip in sorted(by_fip.values(), key=lambda fip: str(fip["id"]))
             if fip["fixed_ip_address"]
         ),
@@ -67,12 +73,17 @@ def _leg(leg: Row, networks: Mapping[str, Row], subnets: Mapping[str, Row]) -> R
     )
 
 
-def _gateway(row: Row, legs: Sequence[Row], networks: Mapping[str, Row], subnets: Mapping[str, Row]) -> Gateway | None:
-    if not legs:
-        return None
-    leg = legs[0]
+def _gateways(
+    row: Row, legs: Mapping[str, Row], networks: Mapping[str, Row], subnets: Mapping[str, Row]
+) -> tuple[Gateway, ...]:
+    """The first gateway, and the extra ones in the order in which the API shows them."""
+    snat = {row["gw_port_id"]: row["enable_snat"]}
+    snat |= {one["port_id"]: one["enable_snat"] for one in row["_extra_gateways"]}
+    return tuple(_gateway(legs[id], bool(on), networks, subnets) for id, on in snat.items() if id in legs)
+
+
+def _gateway(leg: Row, snat: bool, networks: Mapping[str, Row], subnets: Mapping[str, Row]) -> Gateway:
     own = [subnets[fixed["subnet_id"]] for fixed in leg["fixed_ips"] if fixed["subnet_id"] in subnets]
-    info = row["external_gateway_info"] or {}
     return Gateway(
         id=leg["id"],
         switch=leg["network_id"],
@@ -80,7 +91,7 @@ def _gateway(row: Row, legs: Sequence[Row], networks: Mapping[str, Row], subnets
         mtu=networks[leg["network_id"]]["mtu"],
         addresses=addresses(leg, subnets),
         nexthops=tuple(sorted({one["gateway_ip"] for one in own if one["gateway_ip"]})),
-        enable_snat=bool(info.get("enable_snat", True)),
+        enable_snat=snat,
     )
 
 
@@ -92,6 +103,8 @@ def _forwarding(row: Row, fip: Row) -> PortForwarding:
         external_ports=_span(row["external_port"], row["external_port_range"]),
         internal_ip=row["internal_ip_address"],
         internal_ports=_span(row["internal_port"], row["internal_port_range"]),
+        gateway_port=fip["gateway_port_id"] or "",
+        floating_ip=fip["id"],
     )
 
 

@@ -12,7 +12,7 @@ from weft.ipam.allocate import ROUTER_OWNERS
 from weft.logical import acl, qos, router, switch
 from weft.logical.model import HostView, Key, LocalIp, LogicalRouter, Private
 from weft.registry.resource import Row
-from weft.resources import local_ip, trunk
+from weft.resources import local_ip, ndp_proxy, router_gateway, trunk
 from weft.resources.address_group import ADDRESS_GROUP
 from weft.resources.floatingip import FLOATINGIP, FLOATINGIPS
 from weft.resources.network import NETWORK, NETWORKS
@@ -203,6 +203,7 @@ class HostLoader:
         legs = [leg for leg in self._rows(tx, PORT, PORTS.c.device_id, wanted) if leg["id"] in attached]
         fips = self._rows(tx, FLOATINGIP, FLOATINGIPS.c.router_id, wanted)
         forwardings = self._rows(tx, PORT_FORWARDING, PORT_FORWARDINGS.c.floatingip_id, {fip["id"] for fip in fips})
+        proxies = self._proxies(tx, [row["id"] for row in rows if row["enable_ndp_proxy"]])
         self._need_networks(tx, {leg["network_id"] for leg in legs})
         for row in rows:
             self._policy_of[row["id"]] = qos.followed(row, [fip for fip in fips if fip["router_id"] == row["id"]])
@@ -211,14 +212,22 @@ class HostLoader:
             id = row["id"]
             mine = [leg for leg in legs if leg["device_id"] == id]
             own_fips = [fip for fip in fips if fip["router_id"] == id]
-            value = router.router(row, mine, self._networks, self._subnets, own_fips, forwardings)
+            proxied = proxies.get(id, ())
+            value = router.router(row, mine, self._networks, self._subnets, own_fips, forwardings, proxied)
             self.view.routers[id] = replace(value, qos=qos.of_addresses(row, own_fips, self._policies))
             for one in (*mine, *own_fips):
                 self._router_of[one["id"]] = id
 
+    def _proxies(self, tx: Transaction, ids: Sequence[str]) -> dict[str, list[str]]:
+        """Router -> the addresses of its NDP proxies."""
+        found: dict[str, list[str]] = {}
+        for start in range(0, len(ids), CHUNK):
+            found |= ndp_proxy.of_routers(tx, ids[start : start + CHUNK])
+        return found
+
     def _attached(self, tx: Transaction, routers: Sequence[Row]) -> set[str]:
         """The ports that are legs of the routers. Others may claim so by their device_id, which users write."""
-        found = {row["gw_port_id"] for row in routers}
+        found = {one["port_id"] for row in routers for one in router_gateway.held(row)}
         ids = [row["id"] for row in routers]
         for start in range(0, len(ids), CHUNK):
             mine = ROUTER_PORTS.c.router_id.in_(ids[start : start + CHUNK])
@@ -335,8 +344,7 @@ class HostLoader:
 
 
 def _switches_of(value: LogicalRouter) -> set[str]:
-    found = {leg.switch for leg in value.ports}
-    return found | {value.gateway.switch} if value.gateway else found
+    return {leg.switch for leg in value.legs}
 
 
 def _keep(table: dict[str, Any], wanted: set[str]) -> None:

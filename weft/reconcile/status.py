@@ -24,7 +24,7 @@ def write(tx: Transaction, report: Report, routers: Mapping[str, LogicalRouter],
     """Write what `report` says where it differs from what the API shows; returns how many objects moved.
 
     A router's status is that of its legs and of its floating IPs; the router itself stays ACTIVE, as in the API. Of
-    workloads' ports only those count that are still bound to `host`: others are another host's to report.
+    workloads' ports only those count that are still bound to `host`: others are another host's to report. '': all hosts.
     """
     ports: dict[str, Status] = {}
     legs: dict[str, Status] = {}
@@ -34,12 +34,10 @@ def write(tx: Transaction, report: Report, routers: Mapping[str, LogicalRouter],
             ports[key.id] = status
         elif key.kind == "router" and key.id in routers:
             value = routers[key.id]
-            legs.update({leg.id: status for leg in value.ports})
-            if value.gateway:
-                legs[value.gateway.id] = status
+            legs.update({leg.id: status for leg in value.legs})
             floating.update({nat.id: status for nat in value.nats})
             floating.update({one.id: status for one in _forwarded(tx, value)} if value.forwardings else {})
-    here = PORTS.c.binding_host_id == host
+    here = PORTS.c.binding_host_id == host if host else true()
     moved = _write_ports(tx, ports, here)
     trunk.refresh(tx, moved)
     return len(moved) + len(_write_ports(tx, legs, true())) + _write_floating(tx, floating)

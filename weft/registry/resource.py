@@ -26,7 +26,9 @@ class Action:
     """A PUT (or GET) on one object that is none of the five operations: /routers/{id}/add_router_interface.
 
     `run(tx, row, body)` gets the object and the whole decoded body and returns the whole response body.
-    `policy` is the rule asked besides get_<member>; '' means none. `needs_body` False: it may come without one.
+    `policy` is the rule asked besides get_<member>; '' means none. `guarded` are attributes in the body which have rules of
+    their own. `needs_body` False: it may come without one. `extension`: the alias that brings it, where that is another
+    than the resource's.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Action:
     status: int = 200
     policy: str = ""
     needs_body: bool = True
+    guarded: tuple[str, ...] = ()
+    extension: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,10 +139,11 @@ class Resource:
         """This resource where those extensions are not offered: the same objects, less to say about them."""
         hidden = tuple(a for a in self.attributes if a.extension in aliases)
         shims = tuple(alias for alias in self.shims if alias not in aliases)
-        if not hidden and shims == self.shims:
+        actions = tuple(action for action in self.actions if action.extension not in aliases)
+        if not hidden and shims == self.shims and actions == self.actions:
             return self
         known = tuple(a for a in self.attributes if a.extension not in aliases)
-        made = replace(self, attributes=known, hidden=hidden, shims=shims)
+        made = replace(self, attributes=known, hidden=hidden, shims=shims, actions=actions)
         self.strategy.resource = self
         return made
 

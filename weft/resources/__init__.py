@@ -15,6 +15,7 @@ from weft.resources.floatingip_pool import FLOATINGIP_POOL
 from weft.resources.local_ip import LOCAL_IP, PORT_ASSOCIATION
 from weft.resources.log import LOG, LOGGABLE_RESOURCE
 from weft.resources.metering import METERING_LABEL, METERING_LABEL_RULE
+from weft.resources.ndp_proxy import NDP_PROXY
 from weft.resources.network import NETWORK
 from weft.resources.network_ip_availability import NETWORK_IP_AVAILABILITY
 from weft.resources.network_segment_range import NETWORK_SEGMENT_RANGE
@@ -50,6 +51,7 @@ RESOURCES: tuple[Resource, ...] = (
     AGENT,
     ROUTER,
     CONNTRACK_HELPER,
+    NDP_PROXY,
     FLOATINGIP,
     PORT_FORWARDING,
     FLOATINGIP_POOL,

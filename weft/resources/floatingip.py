@@ -298,10 +298,11 @@ def release_port(tx: Transaction, row: Row) -> None:
     Raises FipAssociated where that is another project's, unless an administrator deletes; ServicePortInUse where it is a
     local IP, which needs the port's address.
     """
-    from weft.resources import local_ip, port_forwarding
+    from weft.resources import local_ip, ndp_proxy, port_forwarding
 
     leading = select(FLOATINGIPS.c.id, literal("floatingip").label("kind")).where(FLOATINGIPS.c.port_id == row["id"])
-    found = tx.all(union_all(leading, port_forwarding.leading_to(row["id"]), local_ip.holding(row["id"])))
+    others = (port_forwarding.leading_to(row["id"]), local_ip.holding(row["id"]), ndp_proxy.of_port(row["id"]))
+    found = tx.all(union_all(leading, *others))
     for one in found:
         if one.kind == local_ip.ALIAS:
             raise errors.ServicePortInUse(id=row["id"], reason=f"it has the address of local IP {one.id}")
@@ -310,13 +311,14 @@ def release_port(tx: Transaction, row: Row) -> None:
         if fip["project_id"] != tx.context.project_id and not tx.context.is_admin:
             raise errors.FipAssociated(port_id=row["id"])
         tx.update(FLOATINGIP, fip, {**fip, **NOWHERE})
-    port_forwarding.delete_all(tx, [one.id for one in found if one.kind != "floatingip"])
+    port_forwarding.delete_all(tx, [one.id for one in found if one.kind == "port_forwarding"])
+    ndp_proxy.delete_all(tx, [one.id for one in found if one.kind == ndp_proxy.KIND])
 
 
 def refuse_loss(tx: Transaction, port_id: str, gone: Sequence[str]) -> None:
     """The port is about to lose the addresses `gone`. A floating IP holds the one that it leads to; forwardings to an
-    address go with it."""
-    from weft.resources import port_forwarding
+    address, and NDP proxies for it, go with it."""
+    from weft.resources import ndp_proxy, port_forwarding
 
     held = select(FLOATINGIPS.c.id).where(
         FLOATINGIPS.c.port_id == port_id, FLOATINGIPS.c.fixed_ip_address.in_(list(gone))
@@ -327,7 +329,9 @@ def refuse_loss(tx: Transaction, port_id: str, gone: Sequence[str]) -> None:
             reason=f"Cannot update the fixed_ips of the port {port_id}, because its original fixed_ip has been associated to "
             "a floating ip",
         )
-    port_forwarding.delete_all(tx, [one.id for one in tx.all(port_forwarding.leading_to(port_id, gone))])
+    leading = tx.all(union_all(port_forwarding.leading_to(port_id, gone), ndp_proxy.of_port(port_id, gone)))
+    port_forwarding.delete_all(tx, [one.id for one in leading if one.kind != ndp_proxy.KIND])
+    ndp_proxy.delete_all(tx, [one.id for one in leading if one.kind == ndp_proxy.KIND])
 
 
 def _idle(network_id: str) -> tuple[ColumnElement[bool], ...]:

@@ -88,6 +88,7 @@ def kinds() -> Mapping[str, Kind]:
     from weft.resources.port import PORTS
     from weft.resources.qos_policy import POLICY, users
     from weft.resources.router import ROUTERS
+    from weft.resources.router_gateway import EXTRA_GATEWAYS
     from weft.resources.security_group import PORT_BINDINGS, SECURITY_GROUP
     from weft.resources.security_group_rule import RULES
     from weft.resources.subnet import SUBNETS
@@ -98,8 +99,12 @@ def kinds() -> Mapping[str, Kind]:
         return ports, select(SUBNETS.c.project_id).where(SUBNETS.c.network_id == id)
 
     def through_network(id: str) -> Sequence[Select[Any]]:
-        gateways = ROUTERS.join(PORTS, ROUTERS.c.gw_port_id == PORTS.c.id)
-        return (select(ROUTERS.c.project_id).select_from(gateways).where(PORTS.c.network_id == id),)
+        first = ROUTERS.join(PORTS, ROUTERS.c.gw_port_id == PORTS.c.id)
+        extra = ROUTERS.join(EXTRA_GATEWAYS, EXTRA_GATEWAYS.c.router_id == ROUTERS.c.id).join(
+            PORTS, EXTRA_GATEWAYS.c.port_id == PORTS.c.id
+        )
+        using = select(ROUTERS.c.project_id).where(PORTS.c.network_id == id)
+        return using.select_from(first), using.select_from(extra)
 
     def in_group(id: str) -> Sequence[Select[Any]]:
         members = PORTS.join(PORT_BINDINGS, PORT_BINDINGS.c.port_id == PORTS.c.id)

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from sqlalchemy import JSON, Boolean, Column, ColumnElement, ForeignKey, String, Table, select, union_all
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    ColumnElement,
+    ForeignKey,
+    FromClause,
+    Integer,
+    String,
+    Table,
+    or_,
+    select,
+    union_all,
+)
 
 from weft import errors
 from weft.ipam import ranges
@@ -17,7 +30,18 @@ from weft.registry import types_network as net
 from weft.registry.attributes import UNSET, Attribute, read_only
 from weft.registry.resource import Action, Resource, Row
 from weft.registry.strategy import Strategy
-from weft.resources import flavor, port, router_gateway, router_interface, router_routes, standard, subnet
+from weft.resources import (
+    evpn,
+    flavor,
+    ndp_proxy,
+    port,
+    router_gateway,
+    router_gateways,
+    router_interface,
+    router_routes,
+    standard,
+    subnet,
+)
 from weft.store.schema import ID, METADATA, identity, json_array, json_object
 from weft.store.schema import standard as standard_columns
 from weft.store.transaction import Transaction
@@ -36,11 +60,18 @@ ROUTERS = Table(
     Column("ha", Boolean, nullable=False, default=False),
     Column("flavor_id", ID, ForeignKey("flavors.id"), index=True),
     Column("routes", JSON, nullable=False),
+    Column("enable_default_route_ecmp", Boolean, nullable=False, default=False),
+    Column("enable_default_route_bfd", Boolean, nullable=False, default=False),
+    Column("enable_ndp_proxy", Boolean, nullable=False, default=False),
+    Column("evpn_vni", Integer, unique=True),
     Column("availability_zone_hints", JSON, nullable=False),
     *standard_columns(),
 )
 
 _LEGS = router_interface.ROUTER_PORTS
+_EXTRA = router_gateway.EXTRA_GATEWAYS
+
+MULTIHOMING = "external-gateway-multihoming"
 
 ATTRIBUTES = (
     read_only("id", t.uuid, sort=True, primary_key=True),
@@ -72,6 +103,31 @@ ATTRIBUTES = (
         filter=False,
         extension="router_availability_zone",
     ),
+    read_only(
+        "external_gateways",
+        net.external_gateways,
+        filter=False,
+        policy=True,
+        extension=MULTIHOMING,
+    ),
+    Attribute(
+        "enable_default_route_ecmp",
+        t.boolean_or_none,
+        default=None,
+        filter=False,
+        policy=True,
+        extension="enable-default-route-ecmp",
+    ),
+    Attribute(
+        "enable_default_route_bfd",
+        t.boolean_or_none,
+        default=None,
+        filter=False,
+        policy=True,
+        extension="enable-default-route-bfd",
+    ),
+    Attribute("enable_ndp_proxy", t.boolean_or_none, default=UNSET, extension="l3-ext-ndp-proxy"),
+    Attribute("evpn_vni", evpn.vni, default=UNSET, put=False, sort=True, policy=True, extension="evpn"),
     read_only("conntrack_helpers", t.anything, filter=False, extension="expose-l3-conntrack-helper"),
     *standard.stamps(),
 )
@@ -92,11 +148,14 @@ class RouterStrategy(Strategy):
             .where(ALLOCATIONS.c.port_id == ROUTERS.c.gw_port_id)
             .correlate(ROUTERS)
             .scalar_subquery(),
+            "_extra_gateways": router_gateway.extra(ROUTERS),
             "_gateway_network_qos": router_gateway.network_policy(gateway).correlate(ROUTERS).scalar_subquery(),
         }
 
     def view(self, tx: Transaction, row: Row) -> None:
+        row["_extra_gateways"] = router_gateway.in_order(row["_extra_gateways"])
         row["external_gateway_info"] = router_gateway.info(row)
+        row["external_gateways"] = router_gateway.infos(row)
         row["availability_zones"] = tx.once(("zones", "router"), lambda: standard.zones(tx, "router"))
 
     def prepare(self, tx: Transaction, values: Row) -> None:
@@ -104,45 +163,68 @@ class RouterStrategy(Strategy):
         values["status"] = "ACTIVE"
         values["routes"] = []
         values["conntrack_helpers"] = []
-        for flag, default in (("distributed", tx.config.api.router_distributed), ("ha", tx.config.api.l3_ha)):
+        api = tx.config.api
+        for flag, default in (
+            ("distributed", api.router_distributed),
+            ("ha", api.l3_ha),
+            ("enable_default_route_ecmp", api.enable_default_route_ecmp),
+            ("enable_default_route_bfd", api.enable_default_route_bfd),
+        ):
             values[flag] = default if values.get(flag) is None else values[flag]
         values["gw_port_id"] = values["_gateway_network"] = values["gateway_qos_policy_id"] = None
-        values["_gateway_ips"] = []
+        values["_gateway_ips"], values["_extra_gateways"] = [], []
         values.setdefault("flavor_id", None)
         if values["flavor_id"]:
             flavor.check_router(tx, values["flavor_id"])
         standard.check_zone_hints(tx, "router", values["availability_zone_hints"])
+        values["evpn_vni"] = evpn.choose(tx, values)
         router_gateway.change(tx, values, values["external_gateway_info"])
+        ndp_proxy.settle_new_router(tx, values)
         self.view(tx, values)
 
     def prepare_update(self, tx: Transaction, old: Row, changes: Row, new: Row) -> None:
-        for flag in ("distributed", "ha"):
+        for flag in FLAGS:
             new[flag] = old[flag] if new[flag] is None else new[flag]
         _refuse_conversion(old, new)
-        moved = False
         if "external_gateway_info" in changes:
             router_gateway.change(tx, new, changes["external_gateway_info"])
-            self.view(tx, new)
-            moved = new["external_gateway_info"] != old["external_gateway_info"]
-        if moved or "routes" in changes:
+        self.prepare_gateways(tx, old, new, bool(changes.get("enable_ndp_proxy")), "routes" in changes)
+
+    def prepare_gateways(
+        self, tx: Transaction, old: Row, new: Row, proxies_asked: bool = False, routes_asked: bool = False
+    ) -> None:
+        """Raise what does not go together with the gateways that `new` has, and complete it."""
+        self.view(tx, new)
+        moved = _gateways_differ(old, new)
+        if moved or proxies_asked:
+            ndp_proxy.settle_router(tx, old, new, proxies_asked)
+        if moved or routes_asked:
             router_routes.check(tx, new, new["routes"])
 
     def write_update(self, tx: Transaction, old: Row, new: Row) -> None:
         tx.update(self.resource, old, new)
-        if new["external_gateway_info"] != old["external_gateway_info"]:
+        if _gateways_differ(old, new):
             tx.touch(self.resource, new)
-        if old["gw_port_id"] != new["gw_port_id"]:
-            router_gateway.drop(tx, old)
+            router_gateway.write(tx, old, new)
 
     def validate_delete(self, tx: Transaction, row: Row) -> None:
         attached = sorted(leg["id"] for leg in router_interface.interfaces(tx, row["id"]))
         if attached:
             raise errors.RouterInUse(id=row["id"], reason=f"has ports still attached: {', '.join(attached)}")
-        router_gateway.refuse_leaving(tx, row)
+        router_gateway.refuse_leaving(tx, row, router_gateway.held(row))
 
     def write_delete(self, tx: Transaction, row: Row) -> None:
-        tx.delete(self.resource, row)
         router_gateway.drop(tx, row)
+        tx.delete(self.resource, row)
+        router_gateway.drop_ports(tx, row)
+
+
+FLAGS = ("distributed", "ha", "enable_default_route_ecmp", "enable_default_route_bfd", "enable_ndp_proxy")
+"""What a null in an update leaves as it is."""
+
+
+def _gateways_differ(old: Row, new: Row) -> bool:
+    return any(old[name] != new[name] for name in ("external_gateway_info", "external_gateways"))
 
 
 def _refuse_conversion(old: Row, new: Row) -> None:
@@ -165,7 +247,7 @@ def _refuse_conversion(old: Row, new: Row) -> None:
 
 
 def _add_interface(tx: Transaction, row: Row, body: Any) -> Row:
-    answer = router_interface.add(tx, row, body)
+    answer = router_interface.add(tx, row, body, evpn.advertised(tx, row, body))
     tx.touch(ROUTER, row)
     return answer
 
@@ -184,6 +266,19 @@ def _remove_routes(tx: Transaction, row: Row, body: Any) -> Row:
     return _set_routes(tx, row, router_routes.without(row["routes"], router_routes.given(body)))
 
 
+def _gateways(change: router_gateways.Change) -> Callable[[Transaction, Row, Any], Row]:
+    def run(tx: Transaction, row: Row, body: Any) -> Row:
+        new = dict(row)
+        change(tx, new, router_gateways.given(body))
+        strategy = ROUTER.strategy
+        assert isinstance(strategy, RouterStrategy)
+        strategy.prepare_gateways(tx, row, new)
+        strategy.write_update(tx, row, new)
+        return {"router": new}
+
+    return run
+
+
 def _set_routes(tx: Transaction, row: Row, routes: list[router_routes.Route]) -> Row:
     return {"router": ROUTER.strategy.update(tx, row, {"routes": routes})}
 
@@ -198,10 +293,17 @@ def owner(tx: Transaction, id: str) -> str | None:
 
 
 def has_leg(tx: Transaction, port_id: str) -> bool:
-    """The port is an interface or the gateway of a router."""
+    """The port is an interface or a gateway of a router."""
     interface = select(_LEGS.c.port_id).where(_LEGS.c.port_id == port_id)
     gateway = select(ROUTERS.c.gw_port_id).where(ROUTERS.c.gw_port_id == port_id)
-    return tx.first(union_all(interface, gateway)) is not None
+    extra = select(_EXTRA.c.port_id).where(_EXTRA.c.port_id == port_id)
+    return tx.first(union_all(interface, gateway, extra)) is not None
+
+
+def _is_gateway(ports: FromClause) -> ColumnElement[bool]:
+    """The port is a gateway of the router that it names."""
+    extra = select(_EXTRA.c.port_id).where(_EXTRA.c.router_id == ROUTERS.c.id).correlate(ROUTERS)
+    return or_(ports.c.id == ROUTERS.c.gw_port_id, ports.c.id.in_(extra))
 
 
 class Way(NamedTuple):
@@ -224,6 +326,7 @@ def ways(tx: Transaction, subnet_id: str, external_network_id: str) -> list[Way]
             ROUTERS.c.id,
             ROUTERS.c.distributed,
             gateway.c.id.label("gateway"),
+            (gateway.c.id == ROUTERS.c.gw_port_id).label("by_first"),
             _LEGS.c.port_id.label("interface"),
             (ALLOCATIONS.c.ip_address == subnet.SUBNETS.c.gateway_ip).label("first"),
         )
@@ -231,10 +334,10 @@ def ways(tx: Transaction, subnet_id: str, external_network_id: str) -> list[Way]
         .join(ALLOCATIONS, ALLOCATIONS.c.port_id == _LEGS.c.port_id)
         .join(subnet.SUBNETS, subnet.SUBNETS.c.id == ALLOCATIONS.c.subnet_id)
         .join(ROUTERS, ROUTERS.c.id == _LEGS.c.router_id)
-        .join(gateway, gateway.c.id == ROUTERS.c.gw_port_id)
-        .where(subnet.SUBNETS.c.id == subnet_id, gateway.c.network_id == external_network_id)
+        .join(gateway, gateway.c.device_id == ROUTERS.c.id)
+        .where(subnet.SUBNETS.c.id == subnet_id, gateway.c.network_id == external_network_id, _is_gateway(gateway))
     )
-    found = sorted(tx.all(statement), key=lambda one: (not one.first, one.id))
+    found = sorted(tx.all(statement), key=lambda one: (not one.first, one.id, not one.by_first, one.gateway))
     return [Way(one.id, one.gateway, one.interface, one.distributed) for one in found]
 
 
@@ -244,7 +347,8 @@ def give_gateways_addresses(tx: Transaction, of: Row) -> None:
     Not those of routers that are attached to the same addresses inside.
     """
     gateways = select(port.PORTS.c.id).where(port.PORTS.c.network_id == of["network_id"])
-    rows = tx.list(ROUTER, ROUTERS.c.gw_port_id.in_(gateways))
+    further = select(_EXTRA.c.router_id).where(_EXTRA.c.port_id.in_(gateways))
+    rows = tx.list(ROUTER, or_(ROUTERS.c.gw_port_id.in_(gateways), ROUTERS.c.id.in_(further)))
     if not rows:
         return
     inside = (
@@ -258,6 +362,12 @@ def give_gateways_addresses(tx: Transaction, of: Row) -> None:
         if row["id"] not in blocked and router_gateway.give_address(tx, row, of):
             tx.touch(ROUTER, row)
 
+
+CHANGES: Mapping[str, router_gateways.Change] = {
+    "add": router_gateways.add,
+    "update": router_gateways.update,
+    "remove": router_gateways.remove,
+}
 
 ROUTER = Resource(
     member="router",
@@ -283,6 +393,16 @@ ROUTER = Resource(
         Action("remove_router_interface", _remove_interface, policy="remove_router_interface"),
         Action("add_extraroutes", _add_routes, policy="add_extraroutes"),
         Action("remove_extraroutes", _remove_routes, policy="remove_extraroutes"),
+        *(
+            Action(
+                f"{verb}_external_gateways",
+                _gateways(change),
+                policy=f"{verb}_external_gateways",
+                guarded=("external_gateways",),
+                extension=MULTIHOMING,
+            )
+            for verb, change in CHANGES.items()
+        ),
     ),
     internal=("gw_port_id", "enable_snat", "gateway_qos_policy_id"),
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from sqlalchemy import Column, ForeignKey, Table, insert, select
+from sqlalchemy import Boolean, Column, ForeignKey, Table, insert, select, update
 
 from weft import errors
 from weft.ipam import ranges
@@ -22,6 +22,7 @@ ROUTER_PORTS = Table(
     METADATA,
     Column("port_id", ID, ForeignKey("ports.id", ondelete="CASCADE"), primary_key=True),
     Column("router_id", ID, ForeignKey("routers.id"), nullable=False, index=True),
+    Column("advertise_host", Boolean, nullable=False, default=False),
 )
 """The interfaces of routers. (A port may claim by its device_id to belong to a router; this table says which do.)"""
 
@@ -31,19 +32,23 @@ NOT_OURS = {"security_groups": [], "allowed_address_pairs": [], "port_security_e
 """What a user's port loses when a router takes it: routers forward what is not addressed to them."""
 
 
-def add(tx: Transaction, row: Row, body: Any) -> Row:
+def add(tx: Transaction, row: Row, body: Any, advertise_host: bool = False) -> Row:
     """Attach the router `row` to a subnet, or by a port that exists; returns the API's answer.
+
+    `advertise_host`: to EVPN's other sites each host of it by itself.
 
     Raises BadRequest, PortInUse, SubnetNotFound, PortNotFound and the faults of addresses.
     """
     port_id, subnet_id = _asked(body)
     if port_id and subnet_id:
         raise _refused("Cannot specify both subnet-id and port-id")
-    legs = [*interfaces(tx, row["id"]), *_gateway(row)]
+    legs = [*interfaces(tx, row["id"]), *_gateways(row)]
     if port_id:
         leg, subnets = _take(tx, row, legs, port_id)
     else:
         leg, subnets = _reach(tx, row, legs, str(subnet_id))
+    if advertise_host:
+        tx.execute(update(ROUTER_PORTS).where(ROUTER_PORTS.c.port_id == leg["id"]).values(advertise_host=True))
     return _answer(row, leg, subnets)
 
 
@@ -130,10 +135,11 @@ def _answer(row: Row, leg: Row, subnets: Sequence[Row]) -> Row:
     }
 
 
-def _gateway(row: Row) -> list[Row]:
-    """The gateway as a leg like the others, as far as addresses go."""
-    leg = {"id": row["gw_port_id"], "network_id": row["_gateway_network"], "fixed_ips": row["_gateway_ips"]}
-    return [leg] if row["gw_port_id"] else []
+def _gateways(row: Row) -> list[Row]:
+    """The gateways as legs like the others, as far as addresses go."""
+    first = {"id": row["gw_port_id"], "network_id": row["_gateway_network"], "fixed_ips": row["_gateway_ips"]}
+    extra = [{**one, "id": one["port_id"]} for one in row["_extra_gateways"]]
+    return [first, *extra] if row["gw_port_id"] else []
 
 
 def _subnet_ids(legs: Iterable[Row]) -> list[str]:
@@ -198,7 +204,8 @@ def _has_ipv6(leg: Row) -> bool:
 
 def _ipv6_leg(row: Row, legs: Sequence[Row], network_id: str) -> Row | None:
     """The interface that serves the network's IPv6."""
-    inside = (leg for leg in legs if leg["network_id"] == network_id and leg["id"] != row["gw_port_id"])
+    outside = {leg["id"] for leg in _gateways(row)}
+    inside = (leg for leg in legs if leg["network_id"] == network_id and leg["id"] not in outside)
     return next((leg for leg in inside if _has_ipv6(leg)), None)
 
 
@@ -259,8 +266,8 @@ def _check_in_pools(tx: Transaction, found: Row, by_id: dict[str, Row]) -> None:
 
 
 def _refuse_needed(tx: Transaction, row: Row, leg: Row, subnets: Sequence[Row]) -> None:
-    """Floating IPs and routes need the interface through which they lead."""
-    from weft.resources import floatingip
+    """Floating IPs, routes and NDP proxies need the interface through which they lead."""
+    from weft.resources import floatingip, ndp_proxy
 
     for of in subnets:
         facts = {"router_id": row["id"], "subnet_id": of["id"]}
@@ -269,3 +276,6 @@ def _refuse_needed(tx: Transaction, row: Row, leg: Row, subnets: Sequence[Row]) 
         inside = ip_network(of["cidr"])
         if any(ip_address(route["nexthop"]) in inside for route in row["routes"]):
             raise errors.RouterInterfaceInUseByRoute(**facts)
+    ipv6 = [of["id"] for of in subnets if of["ip_version"] == 6]
+    if ipv6:
+        ndp_proxy.refuse_detaching(tx, row, ipv6)

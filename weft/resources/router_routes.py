@@ -9,7 +9,7 @@ from typing import Any
 from weft import errors
 from weft.registry import types_address as addresses
 from weft.registry.resource import Row
-from weft.resources import router_interface, subnet
+from weft.resources import router_gateway, router_interface, subnet
 from weft.store import quota
 from weft.store.transaction import Transaction
 
@@ -26,7 +26,7 @@ def check(tx: Transaction, row: Row, routes: Sequence[Route]) -> None:
     if 0 <= limit < len(routes):
         raise errors.OverQuota(resources=[LIMIT])
     legs = router_interface.interfaces(tx, row["id"])
-    fixed = [one for leg in legs for one in leg["fixed_ips"]] + list(row["_gateway_ips"])
+    fixed = [one for leg in (*legs, *router_gateway.held(row)) for one in leg["fixed_ips"]]
     own = {ip_address(one["ip_address"]) for one in fixed}
     near = [ip_network(of["cidr"]) for of in subnet.by_ids(tx, sorted({one["subnet_id"] for one in fixed})).values()]
     for route in routes:

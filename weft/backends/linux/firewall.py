@@ -176,8 +176,7 @@ def _legs(view: HostView, id: str) -> Fragment | None:
         return None
     fragment = Fragment()
     legs = [(leg.id, leg.switch) for leg in router.ports if leg.enabled]
-    if router.gateway:
-        legs.append((router.gateway.id, router.gateway.switch))
+    legs += [(one.id, one.switch) for one in router.gateways]
     for leg, switch in legs:
         if switch in view.switches and view.switches[switch].enabled:
             _trust(fragment, names.tap(leg))
@@ -186,8 +185,7 @@ def _legs(view: HostView, id: str) -> Fragment | None:
 
 def touched_by(router: LogicalRouter) -> set[str]:
     """The switches in which a router has a leg."""
-    legs = {leg.switch for leg in router.ports}
-    return legs | {router.gateway.switch} if router.gateway else legs
+    return {leg.switch for leg in router.legs}
 
 
 def _trust(fragment: Fragment, tap: str) -> None:

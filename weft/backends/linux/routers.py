@@ -166,8 +166,7 @@ def _status(state: RouterState) -> Status:
 
 
 def _touches(one: LogicalRouter) -> list[Key]:
-    switches = [port.switch for port in one.ports] + ([one.gateway.switch] if one.gateway else [])
-    return [one.key, *(Key("switch", switch) for switch in switches)]
+    return [one.key, *(Key("switch", leg.switch) for leg in one.legs)]
 
 
 def _dump(namespace: str) -> dict[str, Link]:

@@ -5,7 +5,7 @@ Made by scripts/schema (make schema).
 
 from __future__ import annotations
 
-revision = "c4e452476"
+revision = "c86fd943f"
 down_revision = None
 branch_labels = ("contract",)
 depends_on = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "e4e452476"
+revision = "e86fd943f"
 down_revision = None
 branch_labels = ("expand",)
 depends_on = None
@@ -655,6 +655,10 @@ def upgrade() -> None:
         sa.Column("ha", sa.Boolean(), nullable=False),
         sa.Column("flavor_id", sa.String(length=36), nullable=True),
         sa.Column("routes", sa.JSON(), nullable=False),
+        sa.Column("enable_default_route_ecmp", sa.Boolean(), nullable=False),
+        sa.Column("enable_default_route_bfd", sa.Boolean(), nullable=False),
+        sa.Column("enable_ndp_proxy", sa.Boolean(), nullable=False),
+        sa.Column("evpn_vni", sa.Integer(), nullable=True),
         sa.Column("availability_zone_hints", sa.JSON(), nullable=False),
         sa.Column("description", sa.String(length=1024), server_default="", nullable=False),
         sa.Column("tags", sa.JSON(), server_default="[]", nullable=False),
@@ -667,6 +671,7 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["gw_port_id"], ["ports.id"], name=op.f("fk_routers_gw_port_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_routers")),
+        sa.UniqueConstraint("evpn_vni", name=op.f("uq_routers_evpn_vni")),
         sa.UniqueConstraint("gw_port_id", name=op.f("uq_routers_gw_port_id")),
     )
     op.create_index(op.f("ix_routers_flavor_id"), "routers", ["flavor_id"], unique=False)
@@ -851,9 +856,40 @@ def upgrade() -> None:
         op.f("ix_local_ip_associations_fixed_port_id"), "local_ip_associations", ["fixed_port_id"], unique=False
     )
     op.create_table(
+        "ndp_proxies",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("project_id", sa.String(length=255), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("router_id", sa.String(length=36), nullable=False),
+        sa.Column("port_id", sa.String(length=36), nullable=False),
+        sa.Column("ip_address", sa.String(length=45), nullable=False),
+        sa.Column("description", sa.String(length=1024), server_default="", nullable=False),
+        sa.Column("revision_number", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("created_at", sa.String(length=20), nullable=False),
+        sa.Column("updated_at", sa.String(length=20), nullable=False),
+        sa.ForeignKeyConstraint(["port_id"], ["ports.id"], name=op.f("fk_ndp_proxies_port_id")),
+        sa.ForeignKeyConstraint(["router_id"], ["routers.id"], name=op.f("fk_ndp_proxies_router_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ndp_proxies")),
+        sa.UniqueConstraint("router_id", "ip_address", name=op.f("uq_ndp_proxies_router_id_ip_address")),
+    )
+    op.create_index(op.f("ix_ndp_proxies_port_id"), "ndp_proxies", ["port_id"], unique=False)
+    op.create_index(op.f("ix_ndp_proxies_project_id"), "ndp_proxies", ["project_id"], unique=False)
+    op.create_table(
+        "router_extra_gateways",
+        sa.Column("port_id", sa.String(length=36), nullable=False),
+        sa.Column("router_id", sa.String(length=36), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("enable_snat", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["port_id"], ["ports.id"], name=op.f("fk_router_extra_gateways_port_id")),
+        sa.ForeignKeyConstraint(["router_id"], ["routers.id"], name=op.f("fk_router_extra_gateways_router_id")),
+        sa.PrimaryKeyConstraint("port_id", name=op.f("pk_router_extra_gateways")),
+        sa.UniqueConstraint("router_id", "position", name=op.f("uq_router_extra_gateways_router_id_position")),
+    )
+    op.create_table(
         "router_ports",
         sa.Column("port_id", sa.String(length=36), nullable=False),
         sa.Column("router_id", sa.String(length=36), nullable=False),
+        sa.Column("advertise_host", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["port_id"], ["ports.id"], name=op.f("fk_router_ports_port_id"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["router_id"], ["routers.id"], name=op.f("fk_router_ports_router_id")),
         sa.PrimaryKeyConstraint("port_id", name=op.f("pk_router_ports")),
