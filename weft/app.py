@@ -17,6 +17,7 @@ from weft.api.policy import Policy
 from weft.backends.interface import Binding, HostFacts, Unbound
 from weft.backends.linux import capabilities as linux
 from weft.backends.linux.bind import bind as bind_linux
+from weft.backends.ovn import capabilities as ovn
 from weft.backends.ovn.bind import bind as bind_ovn
 from weft.config import Config
 from weft.logical.model import Segment
@@ -62,6 +63,8 @@ def capabilities(config: Config) -> frozenset[str] | None:
     """What the dataplane of this installation can honour; None: it does not say, and is taken at our word."""
     if config.api.backend == "linux":
         return linux.CAPABILITIES
+    if config.api.backend == "ovn":
+        return ovn.CAPABILITIES
     return getattr(hooks.every_backend().get(config.api.backend), "capabilities", None)
 
 

@@ -86,6 +86,7 @@ def _children(config: Any, programs: up.Programs, listener: socket.socket) -> li
         *(Child(name, up.networking_api(config, programs, listener, name), leave=LEAVE) for name in names),
         *up.event_senders(config, programs),
         up.housekeeper(config, programs),
+        *up.ovn(config, programs),
     ]
 
 

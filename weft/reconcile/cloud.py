@@ -173,7 +173,7 @@ class CloudLoader(HostLoader):
 
 
 def _pairs(tx: Transaction, statement: Any) -> list[tuple[str, str]]:
-    return [tuple(row) for row in tx.all(statement)]  # type: ignore[misc]
+    return [tuple(row) for row in tx.all(statement)]
 
 
 def _ids(tx: Transaction, column: Column[Any], *where: Any) -> Iterator[list[str]]:

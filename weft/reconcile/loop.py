@@ -56,8 +56,11 @@ class Reconciler:
         bell: Doorbell,
         tell: Callable[[Health], None] = lambda health: None,
         ring: Callable[[], None] = lambda: None,
+        loader: HostLoader | None = None,
+        audit_interval: int | None = None,
     ) -> None:
-        """`tell` is called with the engine's health after every pass; `ring` wakes others who follow the change log."""
+        """`tell` is called with the engine's health after every pass; `ring` wakes others who follow the change log.
+        `loader` says what is desired: of this host, where it is None."""
         self._config = config
         self._store = store
         self._backend = backend
@@ -65,7 +68,8 @@ class Reconciler:
         self._tell = tell
         self._ring = ring
         self._environment = Environment(config)
-        self._loader = HostLoader(config.api.host)
+        self._loader = loader or HostLoader(config.api.host)
+        self._audit_interval = audit_interval or config.linux.audit_interval
         self._stop = threading.Event()
         self._audit = threading.Event()
         self._seen: set[Key] = set()
@@ -109,7 +113,7 @@ class Reconciler:
         self._backend.watch(self.report)
         self._patiently(self._begin)
         ready()
-        next_audit = time.monotonic() + self._config.linux.audit_interval
+        next_audit = time.monotonic() + self._audit_interval
         while not self._stop.is_set():
             due = self._run_timers()
             retry = self._retry_delay if self.health.failing else None
@@ -120,7 +124,7 @@ class Reconciler:
                 return
             if self._audit.is_set() or time.monotonic() >= next_audit:
                 self._audit.clear()
-                next_audit = time.monotonic() + self._config.linux.audit_interval
+                next_audit = time.monotonic() + self._audit_interval
                 self._patiently(self._full_pass)
             else:
                 self._patiently(self._small_pass)
@@ -189,7 +193,7 @@ class Reconciler:
         found = [(time.time(), line) for line in report.drift]
         self.health.drift = (self.health.drift + found)[-MOST_DRIFT:]
         if report.status:
-            routers, host = self._loader.view.routers, self._config.api.host
+            routers, host = self._loader.view.routers, self._loader.view.host
             if self._writing(lambda tx: status.write(tx, report, routers, host)):
                 self._ring()
         self._tell(self.health)

@@ -12,7 +12,8 @@ from weft.backends.ovn import bind as rules
 from weft.backends.ovn import places, render
 from weft.backends.ovn.around import Neighbours
 from weft.backends.ovn.capabilities import CAPABILITIES, QOS
-from weft.backends.ovn.delta import Batch
+from weft.backends.ovn.chassis import Chassis
+from weft.backends.ovn.delta import MISSING, Batch
 from weft.backends.ovn.idl import Northbound, Refused
 from weft.backends.ovn.rows import BELONGING, HOLDERS, ROOTS, Hold, Ref, Row
 from weft.backends.ovn.sb import Southbound
@@ -110,8 +111,13 @@ class OvnBackend:
                 looked_at = self._everything(desired, report)
             else:
                 looked_at = self._some(desired, set(scope), report)
-        report.status = self._southbound.status(desired, looked_at)
+        found = self._southbound.status(desired, looked_at)
+        report.status = {key: status for key, status in found.items() if status.up or not _unbound(desired, key)}
         return report
+
+    def chassis(self) -> list[Chassis]:
+        """The hosts that there are, as far as it is known."""
+        return self._southbound.chassis()
 
     # -- what changed
 
@@ -210,8 +216,8 @@ class OvnBackend:
                 continue
             before = len(batch.words)
             made[key] = Made(_value(desired, key), self._compare(key, rows, batch))
-            if picture is not None and self._same(key, made[key]):
-                drift += batch.words[before:]
+            if picture is not None:
+                drift += self._drift(key, made[key], batch.words[before:])
         try:
             if len(batch):
                 self._northbound.commit(batch.operations())
@@ -247,10 +253,12 @@ class OvnBackend:
                 batch.take(hold, entries)
         return tuple(Trace(row.ref, row.parent, row.members, row.entries) for row in rows)
 
-    def _same(self, key: Key, made: Made) -> bool:
-        """Whether the same was wanted before: then what differs is drift. A new process knows of nothing else."""
+    def _drift(self, key: Key, made: Made, words: Sequence[str]) -> Iterable[str]:
+        """Of what differs, what nobody wanted changed. A new process cannot tell what came meanwhile."""
         before = self._made.get(key)
-        return not self._made or (before is not None and before.value == made.value)
+        if before is not None:
+            return words if before.value == made.value else ()
+        return () if self._made else [line for line in words if not line.endswith(MISSING)]
 
     def _remember(self, key: Key, made: Made) -> None:
         for trace in self._made[key].traces if key in self._made else ():
@@ -264,6 +272,12 @@ class OvnBackend:
 
 def _value(view: HostView, key: Key) -> Value | None:
     return view.of(key.kind).get(key.id)
+
+
+def _unbound(view: HostView, key: Key) -> bool:
+    """A port that nobody wants to be anywhere: that it is down needs no reason."""
+    port = view.ports.get(key.id) if key.kind == "port" else None
+    return port is not None and not port.host
 
 
 def _move(was: Trace, row: Row, batch: Batch) -> None:

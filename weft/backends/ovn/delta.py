@@ -9,6 +9,8 @@ from weft.backends.ovn.rows import MARK, REVISION, ROOTS, Hold, Ref, Row, Value,
 
 Operation = dict[str, Any]
 
+MISSING = "was missing"
+
 
 class Missing(Exception):
     """A row refers to another that is neither there nor about to be."""
@@ -126,7 +128,7 @@ class Batch:
         return [*self._operations, *self._mutations()]
 
     def _insert(self, row: Row) -> None:
-        self.words.append(f"{row.ref.table} {row.ref.id} was missing")
+        self.words.append(f"{row.ref.table} {row.ref.id} {MISSING}")
         self._names[row.ref] = f"r{len(self._names)}"
         columns = {column: value for column, value in row.columns.items() if value not in (None, {}, frozenset(), "")}
         self._operations.append(

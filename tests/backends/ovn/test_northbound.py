@@ -1,0 +1,267 @@
+"""The backend writes a real Northbound database: by what changed, altogether, and whatever others do to it meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.ovn_lab import wait_until
+from tests.ovn_server import PROGRAMS, Server
+from weft.backends.ovn.backend import OvnBackend
+from weft.config import Api, Config, Ovn
+from weft.logical.model import (
+    Acl,
+    Address,
+    AddressPair,
+    DhcpOptions,
+    HostView,
+    Key,
+    LogicalPort,
+    LogicalSwitch,
+    PortGroup,
+    Segment,
+)
+
+pytestmark = [pytest.mark.needs_programs(*PROGRAMS)]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    made = Server(tmp_path_factory.mktemp("ovn"))
+    yield made
+    made.kill()
+
+
+Make = Callable[[], OvnBackend]
+
+
+@pytest.fixture
+def make(server: Server) -> Iterator[Make]:
+    """Backends of processes that start one after the other; the database is empty at first."""
+    server.clear()
+    made: list[OvnBackend] = []
+
+    def one() -> OvnBackend:
+        for old in made:
+            old.close()
+        made.clear()
+        options = Ovn(ovn_nb_connection=(server.remote,), ovn_sb_connection=(server.remote,))
+        made.append(OvnBackend(Config(api=Api(state_path=str(server.folder)), ovn=options)))
+        return made[0]
+
+    yield one
+    for old in made:
+        old.close()
+
+
+def port(name: str, last: int, **values: Any) -> LogicalPort:
+    address = Address(f"10.0.0.{last}", 24, "sub")
+    given: dict[str, Any] = {"addresses": (address,), "groups": ("web",), "host": "h1", "name": name, **values}
+    return LogicalPort(name, "blue", f"fa:16:3e:00:00:{last:02x}", **given)
+
+
+def view(*ports: LogicalPort) -> HostView:
+    subnet = DhcpOptions("sub", 4, "10.0.0.0/24", "10.0.0.1", True)
+    switch = LogicalSwitch("blue", "Blue", "p1", 1442, (Segment("vlan", "physnet1", 7, "seg"),), (subnet,))
+    group = PortGroup("web", True, (Acl("r1", "ingress", "IPv4", "tcp", 80, 80, remote_group="web"),))
+    return HostView("", {"blue": switch}, {one.id: one for one in ports}, {"web": group})
+
+
+def changed(backend: OvnBackend, desired: HostView, *keys: Key) -> Any:
+    report = backend.set(desired, keys)
+    assert report.failed == {}
+    return report
+
+
+def state(server: Server) -> dict[str, list[Any]]:
+    """All rows by table, without their UUIDs."""
+    names: dict[str, str] = {}
+    tables = ("Logical_Switch", "Logical_Switch_Port", "Port_Group", "ACL", "DHCP_Options", "DNS", "QoS")
+    rows = {table: server.nb.rows(table) for table in tables}
+    for found in rows.values():
+        for row in found:
+            names[row["_uuid"]] = str(row.get("name") or row.get("match") or row.get("external_ids"))
+    plain = {}
+    for table, found in rows.items():
+        said = [{key: _named(value, names) for key, value in row.items() if key[0] != "_"} for row in found]
+        plain[table] = sorted(said, key=str)
+    return plain
+
+
+def _named(value: Any, names: dict[str, str]) -> Any:
+    if isinstance(value, list):
+        return sorted(str(names.get(one, one)) for one in value)
+    return names.get(value, value) if isinstance(value, str) else value
+
+
+def writes(server: Server, work: Callable[[], Any]) -> int:
+    """How many transactions that changed something the server's file has got meanwhile."""
+    before = _records(server)
+    work()
+    return _records(server) - before
+
+
+def _records(server: Server) -> int:
+    return (server.folder / "nb.db").read_text().count("OVSDB JSON ")
+
+
+def test_rows_of_upstreams_names(server: Server, make: Make) -> None:
+    make().set(view(port("a", 10)), None)
+    (switch,) = server.nb.rows("Logical_Switch")
+    assert switch["name"] == "neutron-blue" and switch["external_ids"]["neutron:network_name"] == "Blue"
+    by_name = {row["name"]: row for row in server.nb.rows("Logical_Switch_Port")}
+    assert by_name.keys() == {"a", "provnet-seg", "ovnmeta-blue"}
+    assert by_name["provnet-seg"]["tag"] == 7 and by_name["provnet-seg"]["options"]["network_name"] == "physnet1"
+    row = by_name["a"]
+    assert row["addresses"] == row["port_security"] == "fa:16:3e:00:00:0a 10.0.0.10"
+    assert row["options"] == {"requested-chassis": "h1"}
+    assert row["external_ids"]["neutron:cidrs"] == "10.0.0.10/24"
+    (dhcp,) = server.nb.rows("DHCP_Options")
+    assert row["dhcpv4_options"] == dhcp["_uuid"] and dhcp["external_ids"] == {"subnet_id": "sub"}
+    groups = {one["name"]: one for one in server.nb.rows("Port_Group")}
+    assert groups["pg_web"]["ports"] == groups["neutron_pg_drop"]["ports"] == row["_uuid"]
+    rule = next(one for one in server.nb.rows("ACL") if one["external_ids"].get("neutron:security_group_rule_id"))
+    assert rule["match"] == "outport == @pg_web && ip4 && ip4.src == $pg_web_ip4 && tcp && tcp.dst == 80"
+
+
+def test_twice_the_same_writes_nothing(server: Server, make: Make) -> None:
+    desired = view(port("a", 10), port("b", 11))
+    backend = make()
+    assert writes(server, lambda: backend.set(desired, None)) > 0
+    assert writes(server, lambda: backend.set(desired, None)) == 0
+    assert writes(server, lambda: backend.set(desired, [key.key for key in desired.ports.values()])) == 0
+    again = make()
+    assert writes(server, lambda: again.set(desired, None)) == 0
+
+
+def test_changes_are_one_transaction_and_lead_where_a_fresh_start_leads(server: Server, make: Make) -> None:
+    backend = make()
+    backend.set(view(port("a", 10)), None)
+    after = view(
+        port("a", 10, enabled=False, groups=()),
+        port("b", 11, pairs=(AddressPair("fa:16:3e:00:00:99", "10.0.9.0/24"),)),
+        port("c", 12, port_security=False, groups=()),
+    )
+    keys = [Key("port", id) for id in "abc"]
+    assert writes(server, lambda: changed(backend, after, *keys)) == 1
+    found = state(server)
+    server.clear()
+    make().set(after, None)
+    assert state(server) == found
+
+
+def test_what_goes_away_is_taken_away(server: Server, make: Make) -> None:
+    backend = make()
+    named = port("a", 10, dns=(("10.0.0.10", "web", "web.example.org."),))
+    backend.set(view(named), None)
+    (names,) = server.nb.rows("DNS")
+    assert names["records"] == {
+        "web": "10.0.0.10",
+        "web.example.org": "10.0.0.10",
+        "10.0.0.10.in-addr.arpa": "web.example.org",
+    }
+    changed(backend, view(), Key("port", "a"))
+    assert server.nb.rows("DNS")[0]["records"] == {}
+    assert "a" not in {row["name"] for row in server.nb.rows("Logical_Switch_Port")}
+    empty = HostView("")
+    changed(backend, empty, Key("switch", "blue"), Key("group", "web"))
+    assert server.nb.rows("Logical_Switch") == server.nb.rows("DHCP_Options") == server.nb.rows("DNS") == []
+    assert [row["name"] for row in server.nb.rows("Port_Group")] == ["neutron_pg_drop"]
+
+
+def test_an_audit_mends_what_was_edited_and_says_so(server: Server, make: Make) -> None:
+    desired = view(port("a", 10), port("b", 11))
+    backend = make()
+    backend.set(desired, None)
+    right = state(server)
+    a = server.nb.rows("Logical_Switch_Port", name="a")[0]["_uuid"]
+    server.nb.update("Logical_Switch_Port", {"addresses": "unknown"}, name="a")
+    group = [["name", "==", "pg_web"]]
+    server.nb.transact(
+        {"op": "mutate", "table": "Port_Group", "where": group, "mutations": [["ports", "delete", ["uuid", a]]]},
+        {"op": "delete", "table": "DHCP_Options", "where": []},
+        {"op": "insert", "table": "Logical_Switch", "row": {"name": "neutron-gone"}},
+        {"op": "insert", "table": "Logical_Switch", "row": {"name": "neutron-blue"}},
+    )
+    report = backend.set(desired, None)
+    assert state(server) == right
+    text = "\n".join(report.drift)
+    assert "Logical_Switch_Port a: addresses was unknown instead of fa:16:3e:00:00:0a 10.0.0.10" in text
+    assert "Logical_Switch_Port a was not in Port_Group pg_web" in text
+    assert "DHCP_Options sub was missing" in text
+    assert "Logical_Switch neutron-gone should not be there" in text
+    assert backend.set(desired, None).drift == []
+
+
+def test_what_is_not_ours_stays(server: Server, make: Make) -> None:
+    server.nb.transact(
+        {"op": "insert", "table": "Logical_Switch", "row": {"name": "theirs", "ports": ["named-uuid", "p"]}},
+        {"op": "insert", "table": "Logical_Switch_Port", "uuid-name": "p", "row": {"name": "their-port"}},
+        {"op": "insert", "table": "Load_Balancer", "row": {"name": "octavia"}},
+        {"op": "insert", "table": "Port_Group", "row": {"name": "pg_theirs"}},
+        {"op": "insert", "table": "Address_Set", "row": {"name": "as_theirs"}},
+    )
+    desired = view(port("a", 10))
+    backend = make()
+    backend.set(desired, None)
+    where = [["name", "==", "neutron-blue"]]
+    lb = server.nb.rows("Load_Balancer")[0]["_uuid"]
+    server.nb.transact(
+        {
+            "op": "mutate",
+            "table": "Logical_Switch",
+            "where": where,
+            "mutations": [
+                ["external_ids", "insert", ["map", [["ls_refs", "x"]]]],
+                ["other_config", "insert", ["map", [["mcast_querier", "true"]]]],
+                ["load_balancer", "insert", ["uuid", lb]],
+                ["ports", "insert", ["named-uuid", "p"]],
+            ],
+        },
+        {"op": "insert", "table": "Logical_Switch_Port", "uuid-name": "p", "row": {"name": "their-probe"}},
+    )
+    changed(backend, view(replace(desired.ports["a"], name="new")), Key("port", "a"))
+    assert backend.set(view(), None).drift == []
+    assert "a" not in {row["name"] for row in server.nb.rows("Logical_Switch_Port")}
+    switch = next(row for row in server.nb.rows("Logical_Switch") if row["name"] == "neutron-blue")
+    assert switch["external_ids"]["ls_refs"] == "x" and switch["other_config"]["mcast_querier"] == "true"
+    assert switch["load_balancer"] == lb
+    assert {row["name"] for row in server.nb.rows("Logical_Switch_Port")} >= {"their-port", "their-probe"}
+    assert {row["name"] for row in server.nb.rows("Port_Group")} == {"pg_theirs", "neutron_pg_drop", "pg_web"}
+    assert [row["name"] for row in server.nb.rows("Address_Set")] == ["as_theirs"]
+
+
+def test_one_bad_object_holds_nobody_up(server: Server, make: Make) -> None:
+    backend = make()
+    backend.set(view(), None)
+    bad = replace(port("bad", 12), tag=5000)
+    lost = port("lost", 13, groups=("nowhere",))
+    report = backend.set(view(port("a", 10), bad, lost, port("b", 11)), None)
+    assert report.failed.keys() == {Key("port", "bad"), Key("port", "lost")}
+    assert "5000" in report.failed[Key("port", "bad")]
+    assert report.failed[Key("port", "lost")] == "Port_Group pg_nowhere is not there yet"
+    assert {row["name"] for row in server.nb.rows("Logical_Switch_Port")} >= {"a", "b"}
+
+
+def test_edits_are_told_at_once_and_a_new_server_is_read_anew(server: Server, make: Make) -> None:
+    desired = view(port("a", 10))
+    backend = make()
+    backend.set(desired, None)
+    told: list[Key] = []
+    asked: list[bool] = []
+    backend.watch(told.extend)
+    backend.resync = lambda: asked.append(True)
+    server.nb.update("Logical_Switch_Port", {"enabled": False}, name="a")
+    wait_until(lambda: Key("port", "a") in told)
+    changed(backend, desired, Key("port", "a"))
+    assert server.nb.rows("Logical_Switch_Port", name="a")[0]["enabled"] is True
+    right = state(server)
+    server.kill()
+    server.start()
+    server.clear()
+    wait_until(lambda: asked)
+    report = backend.set(desired, None)
+    assert state(server) == right and "Logical_Switch_Port a was missing" in report.drift

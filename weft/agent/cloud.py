@@ -1,0 +1,106 @@
+"""The process that keeps OVN equal to the database: one works, of all that could, the others stand by."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from uuid import uuid4
+
+from weft.agent.health import HealthFile
+from weft.backends.ovn.backend import OvnBackend
+from weft.backends.ovn.chassis import agents as of_chassis
+from weft.config import Config
+from weft.context import internal
+from weft.reconcile.cloud import CloudLoader
+from weft.reconcile.doorbell import DATAPLANE, Bell, Doorbell
+from weft.reconcile.loop import Reconciler
+from weft.resources import agent as agents
+from weft.store.engine import Store
+from weft.store.leader import SECONDS, Lease
+from weft.store.transaction import Environment, Transaction
+
+LOG = logging.getLogger(__name__)
+
+LEASE = "ovn"
+
+
+def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
+    """Work while we have the lease, else wait for it, until SIGTERM or SIGINT; OVN stays as it is."""
+    stop = threading.Event()
+    working: list[Reconciler] = []
+
+    def end(*_: object) -> None:
+        stop.set()
+        for engine in working:
+            engine.stop()
+
+    def audit(*_: object) -> None:
+        for engine in working:
+            engine.ask_for_audit()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    signal.signal(signal.SIGHUP, audit)
+    store = Store(config)
+    lease = Lease(store, LEASE, f"{config.api.host}:{os.getpid()}:{uuid4().hex[:8]}")
+    ready()
+    try:
+        while not stop.is_set():
+            if lease.take():
+                LOG.info("this process keeps OVN")
+                work(config, store, lease, working)
+            stop.wait(SECONDS / 3)
+    finally:
+        lease.release()
+        store.close()
+
+
+def work(config: Config, store: Store, lease: Lease, working: list[Reconciler]) -> None:
+    """Keep OVN until told to stop, or until the lease is somebody else's."""
+    bell = Doorbell(config.state_path, store=store)
+    backend = OvnBackend(config)
+    ring = Bell(config.state_path, but=DATAPLANE, store=store).ring
+    tell = HealthFile(config.state_path).write
+    engine = Reconciler(config, store, backend, bell, tell, ring, CloudLoader(), config.ovn.audit_interval)
+    backend.resync = engine.ask_for_audit
+    engine.every(SECONDS / 3, lambda: _renew(lease, engine))
+    engine.every(config.api.report_interval, lambda: beat(config, store, backend))
+    working.append(engine)
+    try:
+        engine.run()
+    finally:
+        working.remove(engine)
+        backend.close()
+        bell.close()
+
+
+def _renew(lease: Lease, engine: Reconciler) -> None:
+    if not lease.take():
+        LOG.warning("another process keeps OVN now")
+        engine.stop()
+
+
+def beat(config: Config, store: Store, backend: OvnBackend) -> None:
+    """A heartbeat in /agents for every chassis that lives."""
+    found = [one for one in of_chassis(backend.chassis()) if one.alive]
+    if not found:
+        return
+
+    def report(connection: object) -> None:
+        tx = Transaction(connection, internal(), Environment(config))  # type: ignore[arg-type]
+        for one in found:
+            agents.report(
+                tx,
+                agent_type=one.agent_type,
+                binary=one.binary,
+                topic="",
+                host=one.host,
+                configurations=one.configurations,
+                availability_zone=one.availability_zone or None,
+            )
+        tx.finish()
+
+    store.write(report)
