@@ -94,7 +94,8 @@ def document(resources: Sequence[Resource]) -> Schema:
             if operation in resource.operations:
                 schemas[f"{name}_{operation}"] = _body(resource, settable)
         _add_paths(paths, resource, name)
-    for path, described in openapi_fixed.paths(quota.names(resources)).items():
+    watched = {resource.collection for resource in resources}
+    for path, described in openapi_fixed.paths(quota.names(resources), watched).items():
         paths[path] = {"parameters": _path_parameters(path), **{verb: _fixed(one) for verb, one in described.items()}}
     return {
         "openapi": "3.1.0",
@@ -199,7 +200,11 @@ def _add_tags(paths: dict[str, Schema], resource: Resource, item: str) -> None:
 
 
 def _fixed(one: openapi_fixed.Described) -> Schema:
-    found = _described_operation(one.name, one.tag, one.status, one.answer, one.reads)
+    found = _described_operation(one.name, one.tag, one.status, one.answer, one.reads, one.media)
+    for code, said in one.faults.items():
+        found["responses"][code] = _fault(said) if isinstance(said, str) else _answer("It cannot be done now.", said)
+    if one.parameters:
+        found["parameters"] = list(one.parameters)
     if one.body:
         found["requestBody"] = _json_body(one.body)
     if one.open:
@@ -265,13 +270,17 @@ def _operation(
 READING = ("list", "show", "list_tags_of", "check_tag_of")
 
 
-def _described_operation(name: str, tag: str, status: int, answer: Schema | None, reads: bool) -> Schema:
-    done: Schema = {"description": name.replace("_", " ")}
-    if answer is not None:
-        done["content"] = {"application/json": {"schema": answer}}
+def _described_operation(
+    name: str, tag: str, status: int, answer: Schema | None, reads: bool, media: str = "application/json"
+) -> Schema:
+    done = _answer(name.replace("_", " "), answer, media)
     faults = {code: _fault(text) for code, text in (COMMON_FAULTS if reads else WRITE_FAULTS).items()}
     tried = {} if reads else {"200": DRY_RUN}
     return {"operationId": name, "tags": [tag], "responses": {**tried, str(status): done, **faults}}
+
+
+def _answer(text: str, schema: Schema | None, media: str = "application/json") -> Schema:
+    return {"description": text, **({} if schema is None else {"content": {media: {"schema": schema}}})}
 
 
 def _json_body(schema: Schema) -> Schema:
@@ -279,7 +288,7 @@ def _json_body(schema: Schema) -> Schema:
 
 
 def _fault(text: str) -> Schema:
-    return {"description": text, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Fault"}}}}
+    return _answer(text, {"$ref": "#/components/schemas/Fault"})
 
 
 def _act(resource: Resource, action: Action) -> Schema:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from weft.registry import types as t
@@ -14,7 +14,9 @@ Schema = dict[str, Any]
 
 @dataclass(frozen=True)
 class Described:
-    """An operation. `reads`: it changes nothing; `open`: it needs no token."""
+    """An operation. `reads`: it changes nothing; `open`: it needs no token. `media`: what the answer is written in.
+
+    `parameters` are those besides the path's; `faults` those besides everybody's: status -> its text, or its schema."""
 
     name: str
     tag: str
@@ -23,6 +25,9 @@ class Described:
     body: Schema | None = None
     reads: bool = True
     open: bool = False
+    media: str = "application/json"
+    parameters: tuple[Schema, ...] = ()
+    faults: Mapping[str, str | Schema] = field(default_factory=dict)
 
 
 def _record(properties: Mapping[str, Schema], *required: str) -> Schema:
@@ -83,8 +88,49 @@ _OBJECT: Schema = {"type": "object"}
 _HEALTH = {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]}
 
 
-def paths(limited: Iterable[str]) -> dict[str, dict[str, Described]]:
-    """path -> verb -> operation. `limited`: what has a quota."""
+_READINESS = {
+    "type": "object",
+    "properties": {"status": {"enum": ["ok", "unavailable"]}, "database": {"type": "string"}},
+    "required": ["status", "database"],
+}
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string", "description": "Number in the change log."},
+        "event": {"type": "string"},
+        "data": {"type": "string", "description": "A JSON object: what changed, and the object as the caller sees it."},
+        "retry": {"type": "integer"},
+    },
+}
+_SEQUENCE: Schema = {"type": "string", "pattern": "^[0-9]{1,19}$"}
+
+
+def _chosen(name: str, text: str, schema: Schema, place: str = "query") -> Schema:
+    return {"name": name, "in": place, "schema": schema, "description": text}
+
+
+def _watch(collections: Iterable[str]) -> Described:
+    """The stream of changes. `collections`: what can be watched."""
+    texts: Schema = {"type": "array", "items": {"type": "string"}}
+    known: Schema = {"type": "array", "items": {"enum": sorted(collections)}}
+    return Described(
+        "watch",
+        "watch",
+        _EVENT,
+        media="text/event-stream",
+        parameters=(
+            _chosen("collection", "Only changes of these collections.", known),
+            _chosen("id", "Only changes of these objects.", texts),
+            _chosen("project_id", "Only changes of what these projects own.", texts),
+            _chosen("last_event_id", "Go on after this event, as the header does.", _SEQUENCE),
+            _chosen("Last-Event-ID", "Go on after this event.", _SEQUENCE, "header"),
+        ),
+        faults={"410": "The change log no longer reaches back so far: list again, and watch from then on."},
+    )
+
+
+def paths(limited: Iterable[str], watched: Iterable[str]) -> dict[str, dict[str, Described]]:
+    """path -> verb -> operation. `limited`: what has a quota; `watched`: collections whose changes can be watched."""
     names = list(limited)
     limits = {name: {"type": "integer", "minimum": -1} for name in names}
     one = {"type": "object", "properties": {"quota": {"type": "object", "properties": limits}}, "required": ["quota"]}
@@ -96,6 +142,8 @@ def paths(limited: Iterable[str]) -> dict[str, dict[str, Described]]:
     return {
         "/": {"get": Described("list_versions", "versions", _OBJECT, open=True)},
         "/healthz": {"get": Described("is_alive", "health", _HEALTH, open=True)},
+        "/readyz": {"get": Described("is_ready", "health", _READINESS, open=True, faults={"503": _READINESS})},
+        "/v2.0/watch": {"get": _watch(watched)},
         "/v2.0/": {"get": Described("list_resources", "versions", _OBJECT)},
         "/v2.0/extensions": {"get": Described("list_extensions", "extension", _OBJECT)},
         "/v2.0/extensions/{alias}": {"get": Described("show_extension", "extension", _OBJECT)},
