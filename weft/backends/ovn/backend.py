@@ -14,7 +14,7 @@ from weft.backends.ovn.around import Neighbours
 from weft.backends.ovn.capabilities import CAPABILITIES, QOS
 from weft.backends.ovn.chassis import Chassis
 from weft.backends.ovn.delta import MISSING, Batch
-from weft.backends.ovn.idl import Northbound, Refused
+from weft.backends.ovn.idl import Again, Northbound, Refused
 from weft.backends.ovn.rows import BELONGING, HOLDERS, ROOTS, Hold, Ref, Row
 from weft.backends.ovn.sb import Southbound
 from weft.config import Config
@@ -172,7 +172,10 @@ class OvnBackend:
         for ref, row in self._northbound.twins():
             batch.drop_row(ref, row, self._northbound.holder(row))
         if len(batch):
-            self._northbound.commit(batch.operations())
+            try:
+                self._northbound.commit(batch.operations())
+            except Again:
+                return self._prune(picture, report)
             report.drift += batch.words
 
     def _compare_links(self, hold: Hold, actual: frozenset[Any], picture: Picture, batch: Batch) -> None:
@@ -221,6 +224,9 @@ class OvnBackend:
         try:
             if len(batch):
                 self._northbound.commit(batch.operations())
+        except Again:
+            self._send(desired, keys, report, picture)
+            return
         except Refused as refusal:
             if len(keys) == 1:
                 report.failed[keys[0]] = str(refusal)

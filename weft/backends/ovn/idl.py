@@ -23,6 +23,10 @@ from weft.config import Ovn
 
 LOG = logging.getLogger(__name__)
 
+BACKOFF = (100, 1000)
+"""Milliseconds between attempts to connect, at first and at most."""
+CLUSTER = "cluster error"
+"""What servers say that have just lost, or not yet found, their leader."""
 PATIENCE = 30.0
 """Seconds that a transaction may take: with a cluster whose leader has just died, too."""
 
@@ -33,6 +37,10 @@ class Unreachable(Exception):
 
 class Refused(Exception):
     """The server did not take a transaction; its words."""
+
+
+class Again(Exception):
+    """A transaction may or may not have been done: look at what is there, and compute it anew."""
 
 
 class Found:
@@ -55,6 +63,9 @@ class _Replica(ovs.db.idl.Idl):  # type: ignore[misc]
         self.moved: list[tuple[str, Any, Any]] = []
         self.whole = False
         super().__init__(remotes, schema, probe_interval=probe, leader_only=True)
+        # Of a cluster's servers one leads, and it takes some tries to find out which.
+        patience = self._session.reconnect
+        patience.min_backoff, patience.max_backoff = BACKOFF  # set_backoff allows no less than a second
 
     def restart_fsm(self) -> None:
         self.whole = False
@@ -153,10 +164,16 @@ class Northbound:
 
     def sync(self) -> None:
         """Have everything that was written until now, by whomever. Raises Unreachable."""
-        self.commit([{"op": "select", "table": "Logical_Switch", "where": [["name", "==", ""]], "columns": ["name"]}])
+        look = {"op": "select", "table": "Logical_Switch", "where": [["name", "==", ""]], "columns": ["name"]}
+        while True:
+            try:
+                return self.commit([look])
+            except Again:
+                continue
 
     def commit(self, operations: Iterable[Operation]) -> None:
-        """Send them as one transaction and wait until the replica has it. Raises Refused or Unreachable."""
+        """Send them as one transaction and wait until the replica has it. Raises Refused, Unreachable, or Again: then the
+        replica is that of the server that answers now."""
         with self.lock:
             self._writing = True
             try:
@@ -167,19 +184,24 @@ class Northbound:
 
     def _commit(self, operations: list[Operation]) -> None:
         end = time.monotonic() + PATIENCE
-        while True:
-            transaction = ovs.db.idl.Transaction(self._idl)
-            for one in operations:
-                transaction.add_op(one)
-            status = self._finish(transaction, end)
-            if status in (transaction.SUCCESS, transaction.UNCHANGED):
-                self._follow()
-                return
-            if status != transaction.TRY_AGAIN:
-                raise Refused(transaction.get_error())
+        transaction = ovs.db.idl.Transaction(self._idl)
+        for one in operations:
+            transaction.add_op(one)
+        status = self._finish(transaction, end)
+        if status in (transaction.SUCCESS, transaction.UNCHANGED):
+            self._follow()
+            return
+        words = transaction.get_error()
+        if status != transaction.TRY_AGAIN and CLUSTER not in words:
+            raise Refused(words)
+        if self._idl.state == ovs.db.idl.Idl.IDL_S_MONITORING:
+            self._step(end)
+        while self._idl.state != ovs.db.idl.Idl.IDL_S_MONITORING:
             if time.monotonic() > end:
                 raise Unreachable("no server of the Northbound database takes a transaction")
             self._step(end)
+        self._follow()
+        raise Again
 
     def _finish(self, transaction: Any, end: float) -> Any:
         while (status := transaction.commit()) == transaction.INCOMPLETE:
