@@ -55,7 +55,21 @@ class Api:
     enable_ndp_proxy_by_default: bool = option(
         False, "enable_ndp_proxy of a router that does not say and whose gateway can."
     )
+    max_l3_agents_per_router: int = option(3, "Most L3 agents that an HA router is put on; 0: all.")
+    l3_ha_net_cidr: str = option("169.254.192.0/18", "Addresses of the networks by which HA agents hear each other.")
+    l3_ha_network_type: str = option("", "Type of these networks; empty: as of others.")
+    l3_ha_network_physical_name: str = option("", "Physical network that carries them.")
+    enable_dvr: bool = option(True, "Offer distributed routers, where the dataplane can make them.")
     default_availability_zones: tuple[str, ...] = option((), "Zones of networks and routers without hints.")
+    dhcp_agents_per_network: int = option(1, "DHCP agents that serve a network.")
+    network_auto_schedule: bool = option(True, "Let agents that come serve networks with DHCP that lack agents.")
+    allow_automatic_dhcp_failover: bool = option(True, "Let other DHCP agents serve the networks of dead ones.")
+    router_auto_schedule: bool = option(True, "Let L3 agents that come host routers that lack agents.")
+    allow_automatic_l3agent_failover: bool = option(False, "Move routers from dead L3 agents to others.")
+    enable_services_on_agents_with_admin_state_down: bool = option(
+        False, "Agents that are switched off go on with what they serve, and are only given no more."
+    )
+    availability_zone: str = option("nova", "Zone of this host's agents.")
     agent_down_time: int = option(75, "Seconds without a heartbeat after which an agent counts as dead.", min=1)
     report_interval: int = option(30, "Seconds between an agent's heartbeats.", min=1)
     enable_new_agents: bool = option(True, "admin_state_up of an agent that appears.")

@@ -20,7 +20,7 @@ class Host:
     """The loader of host h1, as its agent keeps it."""
 
     def __init__(self, api: Api) -> None:
-        self._api, self._loader = api, HostLoader("h1")
+        self._api, self._loader = api, HostLoader("h1", scheduled=False)
         api.inside(self._loader.load)
         self._sequence = api.inside(lambda tx: changes.last(tx.connection))
 
@@ -33,7 +33,7 @@ class Host:
             return self._loader.refresh(tx, found)
 
         keys: set[Key] = self._api.inside(work)
-        fresh = HostLoader("h1")
+        fresh = HostLoader("h1", scheduled=False)
         self._api.inside(fresh.load)
         assert fresh.view == self.view
         return keys

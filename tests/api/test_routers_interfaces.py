@@ -320,7 +320,7 @@ def test_the_dataplane_does_not_believe_ports_that_claim_to_be_legs(api: Api, ro
     net = internal(other, "10.0.9.0/24")["network_id"]
     for owner in ("network:router_gateway", OWNER):
         other.post("ports", {"port": {"network_id": net, "device_id": router["id"], "device_owner": owner}})
-    loader = HostLoader("here")
+    loader = HostLoader("here", scheduled=False)
     api.inside(loader.load)
     found = loader.view.routers[router["id"]]
     assert [one.id for one in found.ports] == [leg]

@@ -26,7 +26,13 @@ OWNER = "0" * 31 + "1"
 EVERY_ROLE = "admin,manager,member,reader,service"
 FACTS = Path(__file__).parent / "facts"
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
-    "api": {"backend": "elsewhere", "vlan_transparent": True, "vlan_qinq": True, "default_availability_zones": ()},
+    "api": {
+        "backend": "elsewhere",
+        "vlan_transparent": True,
+        "vlan_qinq": True,
+        "default_availability_zones": (),
+        "agent_down_time": 100_000,
+    },
     "ml2": {"network_vlan_ranges": ("physnet1:1:2000",), "project_network_types": ("vxlan",)},
     "quotas": {
         f"quota_{name}": -1
@@ -125,10 +131,11 @@ class Everything:
         kind = KINDS[path]
         above = kind.above(self, i)
         member = "" if kind.body == "-" else MEMBERS[path]
-        status, body = self.owner.post(path.replace("{}", above, 1), _wrapped(member, self.values(path, i)))
+        values = self.values(path, i)
+        status, body = self.owner.post(path.replace("{}", above, 1), _wrapped(member, values))
         assert status == 201, (path, body)
-        row = body.get(member, body)
-        return Entry(row, str(row[kind.key] if kind.key in row else self.values(path, i)[kind.key]), above)
+        row = values if body is None else body.get(member, body)
+        return Entry(row, str(row[kind.key] if kind.key in row else values[kind.key]), above)
 
     def fill(self, path: str, numbers: Iterable[int]) -> None:
         """Make many objects of a collection in one transaction, without a request for each where none is needed."""
@@ -294,6 +301,7 @@ KINDS: dict[str, Kind] = {
     "/agents/{}/l3-routers": Kind(
         lambda e, i: {"router_id": e.owner.make("routers")["id"]},
         lambda e, i: e.base["L3 agent"],
+        change={"ha_chassis_priority": 5},
         key="router_id",
         body="-",
     ),
@@ -394,6 +402,8 @@ def _find_the_rest(e: Everything) -> None:
         path = next(one for one in e.entries if one.startswith(f"/qos/policies/{{}}/{rule}"))
         entry = e.entries[path]
         e.entries[f"/qos/alias-{path.rpartition('/')[2]}"] = Entry(entry.row, entry.id)
+    for path, above in (("/networks/{}/dhcp-agents", e.base["flat"]), ("/routers/{}/l3-agents", e.base["router"])):
+        e.entries[path] = Entry(e.owner.list(path.replace("{}", above))[0], "", above)
     for path in ("/availability-zones", "/floatingip-pools", "/log/loggable-resources", "/service-providers"):
         rows = e.owner.list(path)
         e.entries[path] = Entry(rows[0] if rows else {}, "")

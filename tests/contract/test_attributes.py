@@ -25,16 +25,6 @@ OWNERS = {"project_id", "tenant_id"}
 DEVIATIONS: dict[tuple[str, str, str], str] = {
     ("binding", "project_id", "visible"): "the reference declares it and never sends it",
     ("binding", "tenant_id", "visible"): "the reference declares it and never sends it",
-    (
-        "router",
-        "distributed",
-        "name",
-    ): "clients ask and expect it; the extension dvr is not offered before a backend honours it",
-    (
-        "router",
-        "ha",
-        "name",
-    ): "clients ask and expect it; the extension l3-ha is not offered before a backend honours it",
     ("trunk", "status_reason", "name"): "as of ports",
     ("port", "status_reason", "name"): "Weft's own: every status that is not good has a reason that its owner can read",
     ("network", "qos_policy_id", "default"): "absent means the project's default policy, null means none",

@@ -167,6 +167,10 @@ def owned(e: Everything, asked: Request) -> bool:
     return "project_id" in e.entries[asked.collection].row and "{}" not in asked.collection
 
 
+SCHEDULING = ("/agents/{}/dhcp-networks", "/agents/{}/l3-routers", "/networks/{}/dhcp-agents", "/routers/{}/l3-agents")
+"""Who may not ask what agents serve learns that, and nothing of the agent."""
+
+
 def expected(site: Site, says: Oracle, asked: Request, who: Who) -> tuple[bool, frozenset[int]]:
     """Whether the rules allow a request, and with which status it may be refused."""
     e = site.e
@@ -181,7 +185,7 @@ def expected(site: Site, says: Oracle, asked: Request, who: Who) -> tuple[bool, 
     allowed = says.allows(who, asked.rules, about)
     if asked.collection == "/quotas" and asked.kind == "show" and who.project == OWNER:
         return True, frozenset()  # the limits of one's own project are no secret, whatever the rule
-    if asked.collection in ("/quotas", "/auto-allocated-topology"):
+    if asked.collection in ("/quotas", "/auto-allocated-topology") or asked.collection in SCHEDULING:
         return allowed, frozenset({403})
     if asked.collection == "/qos/rule-types" and asked.kind == "show":
         return allowed and "admin" in who.roles, frozenset({403, 404})  # drivers are no business of others

@@ -11,6 +11,8 @@ from falcon import testing
 from sqlalchemy import event
 
 from tests.api.conftest import Api, caller
+from tests.api.test_availability_zones import report
+from tests.states.follower import HOST
 from weft import app, config
 from weft.store.engine import Store
 
@@ -38,6 +40,8 @@ def install(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             target = connection.connection.dbapi_connection
             assert isinstance(target, sqlite3.Connection)
             template.backup(target)
+        for kind in ("DHCP agent", "L3 agent"):
+            report(api, kind, HOST)
         return api
 
     yield empty

@@ -92,7 +92,12 @@ def said(value: Any) -> Iterator[str]:
     """The fields of a small value that are not as by default, as words."""
     for one in fields(value):
         found = getattr(value, one.name)
-        if found == _default(one) or found in ("", None) or not one.compare or (isinstance(value, Acl) and one.name == "id"):
+        if (
+            found == _default(one)
+            or found in ("", None)
+            or not one.compare
+            or (isinstance(value, Acl) and one.name == "id")
+        ):
             continue
         yield f"{one.name}={_word(found)}"
 

@@ -8,6 +8,8 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 
+from sqlalchemy import Connection
+
 from weft import hooks
 from weft.agent.health import HealthFile
 from weft.backends.interface import Backend
@@ -17,6 +19,7 @@ from weft.reconcile.doorbell import DATAPLANE, Bell, Doorbell
 from weft.reconcile.load import HostLoader
 from weft.reconcile.loop import Reconciler
 from weft.resources import agent as agents
+from weft.resources import scheduling
 from weft.store.engine import Store
 from weft.store.transaction import Environment, Transaction
 
@@ -37,29 +40,65 @@ OVN_ROLES = (("OVN Metadata agent", "neutron-ovn-metadata-agent", "n/a"),)
 class Heartbeat:
     """Keeps this host's rows in /agents alive, with the facts that bindings are decided on."""
 
-    def __init__(self, config: Config, store: Store, backend: Backend, engine: Reconciler) -> None:
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        backend: Backend,
+        engine: Reconciler,
+        ring: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`ring` wakes others who follow the change log."""
         self._config, self._store, self._backend, self._engine = config, store, backend, engine
+        self._ring = ring
+        self._roles = OVN_ROLES if backend.name == "ovn" else ROLES
         self._starting = True
 
     def beat(self) -> None:
-        """One statement-light transaction: a heartbeat for each role."""
-
-        def work(connection: object) -> None:
-            tx = Transaction(connection, internal(), Environment(self._config))  # type: ignore[arg-type]
-            for agent_type, binary, topic in OVN_ROLES if self._backend.name == "ovn" else ROLES:
-                agents.report(
-                    tx,
-                    agent_type=agent_type,
-                    binary=binary,
-                    topic=topic,
-                    host=self._config.api.host,
-                    configurations=self._configurations(agent_type),
-                    starting=self._starting,
-                )
-            tx.finish()
-
-        self._store.write(work)
+        """One statement-light transaction: a heartbeat for each role. Who was away is given what nobody serves."""
+        self._write(self._report)
         self._starting = False
+
+    def stand_in(self) -> None:
+        """Let others serve what dead agents should; asked first, since mostly there is nothing to write."""
+        if self._store.read(lambda connection: scheduling.lost(self._transaction(connection))):
+            self._write(scheduling.move)
+
+    def _report(self, tx: Transaction) -> None:
+        back = [
+            agents.report(
+                tx,
+                agent_type=agent_type,
+                binary=binary,
+                topic=topic,
+                host=self._config.api.host,
+                configurations=self._configurations(agent_type),
+                availability_zone=self._config.api.availability_zone,
+                starting=self._starting,
+            )
+            for agent_type, binary, topic in self._roles
+        ]
+        if self._starting or any(back):
+            scheduling.fill(tx)
+
+    def _write(self, work: Callable[[Transaction], None]) -> None:
+        changed = False
+
+        def run(connection: Connection) -> None:
+            nonlocal changed
+            tx = self._transaction(connection)
+            work(tx)
+            tx.finish()
+            changed = tx.changed
+
+        self._store.write(run)
+        if changed:
+            self._ring()
+            self._engine.report(())  # wakes it, to follow what was just written
+
+    def _transaction(self, connection: Connection) -> Transaction:
+        able = self._backend.capabilities
+        return Transaction(connection, internal(), Environment(self._config, honours=lambda alias: alias in able))
 
     def _configurations(self, agent_type: str) -> dict[str, object]:
         view = self._engine.view
@@ -128,7 +167,7 @@ def mend_once(config: Config) -> list[str]:
     store = Store(config)
     backend = make_backend(config)
     try:
-        loader = HostLoader(config.api.host)
+        loader = HostLoader(config.api.host, getattr(backend, "scheduled", True))
         store.read(lambda connection: loader.load(Transaction(connection, internal(), Environment(config))))
         report = backend.set(loader.view, None)
     finally:
@@ -157,8 +196,9 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
     backend = make_backend(config)
     ring = Bell(config.state_path, but=DATAPLANE, store=store).ring
     engine = Reconciler(config, store, backend, bell, HealthFile(config.state_path).write, ring)
-    heartbeat = Heartbeat(config, store, backend, engine)
+    heartbeat = Heartbeat(config, store, backend, engine, ring)
     engine.every(config.api.report_interval, heartbeat.beat)
+    engine.every(max(config.api.agent_down_time / 2, 1), heartbeat.stand_in)
     if config.linux.external_cidr and config.api.backend != "ovn":
         engine.every(config.api.report_interval, lambda: _mend_external(config))
     for number in (signal.SIGTERM, signal.SIGINT):

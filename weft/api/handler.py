@@ -385,6 +385,10 @@ class Controller:
         """What the caller may see of an object; None where he may not see it at all."""
         if not self.policy.allows(tx.context, f"get_{resource.rule}", Target(tx, resource, row)):
             return None
+        return self.shown(tx, resource, row)
+
+    def shown(self, tx: Transaction, resource: Resource, row: Row) -> Row:
+        """Of an object that the caller may see, the attributes that he may see."""
         return self._show(tx, resource, [row], frozenset())[0]
 
     def _url(self, request: falcon.Request) -> str:

@@ -39,6 +39,11 @@ def acted(tx: Transaction, action: str, answered: Any) -> None:
         tx.tell(event, {"router_interface": {name: answered[name] for name in _LEG if name in answered}})
 
 
+def scheduled(tx: Transaction, event: str, agent_id: str, **what: str) -> None:
+    """Somebody gave an agent a network or router to serve, or took one away."""
+    tx.tell(event, {"agent": {"id": agent_id, **what}})
+
+
 def tagged(tx: Transaction, verb: str, resource: Resource, id: str, tags: Mapping[str, Any]) -> None:
     """Tags of an object: create (POST, PUT of one), update (PUT of the list), delete (one), delete_all."""
     payload = {"obj_resource": resource.items, "obj_resource_id": id, **tags}

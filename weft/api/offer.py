@@ -12,20 +12,25 @@ from weft.registry.resource import Resource
 
 BY_DATAPLANE = frozenset(
     {
+        "dvr",
         "enable-default-route-bfd",
         "enable-default-route-ecmp",
         "evpn",
         "expose-l3-conntrack-helper",
         "external-gateway-multihoming",
+        "l3-agent-scheduler-ha-chassis-priority",
         "l3-conntrack-helper",
         "l3-ext-ndp-proxy",
+        "l3-ha",
         "l3-ndp-proxy",
         "local_ip",
         "logging",
         "metering",
         "metering_source_and_destination_fields",
+        "network_ha",
         "port-hint-ovs-tx-steering",
         "pvlan",
+        "router-admin-state-down-before-update",
         "trunk",
         "trunk-details",
     }
@@ -38,6 +43,8 @@ def absent(config: Config, capabilities: frozenset[str] | None) -> frozenset[str
     found = set() if capabilities is None else set(BY_DATAPLANE - capabilities)
     if not config.api.vlan_transparent:
         found.add("vlan-transparent")
+    if not config.api.enable_dvr:
+        found |= {"dvr", "router-admin-state-down-before-update"}
     if not config.api.vlan_qinq:
         found.add("qinq")
     return frozenset(found)

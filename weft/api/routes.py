@@ -8,7 +8,7 @@ from typing import Any
 import falcon
 
 from weft import errors
-from weft.api import documents, quotas, topologies
+from weft.api import documents, quotas, scheduling, topologies
 from weft.api.feed import Feed
 from weft.api.handler import Controller
 from weft.api.health import Alive, Ready
@@ -108,6 +108,7 @@ def add(app: falcon.App[Any, Any], controller: Controller, resources: Sequence[R
     app.add_route(f"{ROOT}/extensions/{{alias}}", documents.Extension(extensions))
     quotas.add(app, ROOT, controller, resources)
     topologies.add(app, ROOT, controller)
+    scheduling.add(app, ROOT, controller, resources)
     feed = Feed(controller.store, config.state_path, config.api.max_watchers)
     app.add_route(f"{ROOT}/watch", Watch(controller, resources, feed))
     for resource in resources:

@@ -65,7 +65,8 @@ class Backend(Protocol):
     """One dataplane. `capabilities`: API extension aliases that it can honour.
 
     A backend may also have `qos`: the types of QoS rules that it honours with the values of their parameters (part of
-    `weft.logical.qos.RULES`). Of one that does not say it, every rule is expected.
+    `weft.logical.qos.RULES`). Of one that does not say it, every rule is expected. And `scheduled`: False where it makes
+    routers and answers DHCP wherever they are needed, whatever agents there are.
     """
 
     name: str

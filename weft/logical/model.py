@@ -79,7 +79,8 @@ class Private:
 class LogicalSwitch:
     """A network: one broadcast domain. `mtu` in bytes of IP packet.
 
-    `private`: of a private VLAN, its ports on all hosts that are not promiscuous, by id.
+    `private`: of a private VLAN, its ports on all hosts that are not promiscuous, by id. `serves_dhcp`: some DHCP agent is
+    to answer there.
     """
 
     id: str
@@ -95,6 +96,7 @@ class LogicalSwitch:
     zone_hints: tuple[str, ...] = ()
     revision: int = field(default=0, compare=False)
     private: tuple[Private, ...] = ()
+    serves_dhcp: bool = True
 
     @property
     def key(self) -> Key:

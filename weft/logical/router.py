@@ -40,7 +40,13 @@ def router(
         ndp_proxies=tuple(sorted(proxies)) if row["enable_ndp_proxy"] else None,
         routes=tuple(sorted((Route(one["destination"], one["nexthop"]) for one in row["routes"]), key=_by_route)),
         nats=tuple(
-            Nat(fip["id"], fip["floating_ip_address"], fip["fixed_ip_address"], fip["port_id"], fip["gateway_port_id"] or "")
+            Nat(
+                fip["id"],
+                fip["floating_ip_address"],
+                fip["fixed_ip_address"],
+                fip["port_id"],
+                fip["gateway_port_id"] or "",
+            )
             for fip in sorted(by_fip.values(), key=lambda fip: str(fip["id"]))
             if fip["fixed_ip_address"]
         ),

@@ -33,7 +33,7 @@ class CloudLoader(HostLoader):
     """The desired network of all hosts. `view.host` is ''; sets of addresses are those of address groups alone."""
 
     def __init__(self, host: str = "") -> None:
-        super().__init__("")
+        super().__init__("", scheduled=False)
 
     def load(self, tx: Transaction) -> None:
         """Read everything, some hundred rows at a time."""

@@ -12,8 +12,10 @@ from weft.ipam.allocate import ROUTER_OWNERS
 from weft.logical import acl, qos, router, switch
 from weft.logical.model import HostView, Key, LocalIp, LogicalRouter, Private
 from weft.registry.resource import Row
-from weft.resources import local_ip, ndp_proxy, router_gateway, trunk
+from weft.resources import agent_bindings, local_ip, ndp_proxy, router_gateway, trunk
 from weft.resources.address_group import ADDRESS_GROUP
+from weft.resources.agent import AGENTS
+from weft.resources.agent_bindings import ACTIVE, ROUTER_AGENTS
 from weft.resources.floatingip import FLOATINGIP, FLOATINGIPS
 from weft.resources.network import NETWORK, NETWORKS
 from weft.resources.port import PORT, PORTS
@@ -46,8 +48,10 @@ class HostLoader:
     Rows are read through the API's own resources, so that there is one reading of what a port is.
     """
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, scheduled: bool = True) -> None:
+        """`scheduled`: only what agents serve: routers on this host's L3 agent, DHCP where a network has a DHCP agent."""
         self.view = HostView(host)
+        self._scheduled = scheduled
         self._members: dict[str, dict[str, frozenset[str]]] = {}  # security group -> port -> addresses
         self._private: dict[str, dict[str, Private]] = {}  # private VLAN -> port -> what is apart
         self._networks: dict[str, Row] = {}
@@ -63,12 +67,11 @@ class HostLoader:
 
     def load(self, tx: Transaction) -> None:
         """Read everything that this host needs."""
-        self.__init__(self.view.host)  # type: ignore[misc]
+        self.__init__(self.view.host, self._scheduled)  # type: ignore[misc]
         ports = tx.list(
             PORT, PORTS.c.binding_host_id == self.view.host, PORTS.c.device_owner.not_in(sorted(NOT_WORKLOADS))
         )
-        routers = [row[0] for row in tx.all(select(ROUTERS.c.id))]
-        self._set_routers(tx, routers)
+        self._set_routers(tx, self._hosted(tx))
         self._set_ports(tx, ports)
         self._close(tx)
 
@@ -84,6 +87,9 @@ class HostLoader:
         if not dirty:
             return set()
         before = self._snapshot()
+        if self._scheduled and "agent" in dirty:  # switched on or off, or gone
+            dirty.setdefault("network", set()).update(self._networks)
+            dirty.setdefault("router", set()).update(self.view.routers, self._hosted(tx))
         networks = dirty.get("network", set()) | self._networks_of_subnets(tx, dirty.get("subnet", set()))
         self._reread_networks(tx, networks & set(self._networks))
         following = self._forget_policies(dirty.get("policy", set()))
@@ -145,6 +151,26 @@ class HostLoader:
 
     # -- pieces
 
+    def _answers(self, tx: Transaction, network: Row, subnets: Sequence[Row]) -> bool:
+        """Whether DHCP is answered: an agent serves the network, or there is nothing to be answered about anyway."""
+        asked = self._scheduled and any(one["enable_dhcp"] for one in subnets)
+        return not asked or bool(agent_bindings.served(tx, network))
+
+    def _hosted(self, tx: Transaction) -> list[str]:
+        """The routers that may be on this host."""
+        statement = select(ROUTERS.c.id)
+        if self._scheduled:
+            mine = select(AGENTS.c.id).where(AGENTS.c.host == self.view.host)
+            statement = select(ROUTER_AGENTS.c.router_id).where(ROUTER_AGENTS.c.agent_id.in_(mine))
+        return [row[0] for row in tx.all(statement)]
+
+    def _hosts(self, tx: Transaction, row: Row) -> bool:
+        """The router is on an agent of this host that may work; of an HA router, on the active one."""
+        host = self.view.host
+        return not self._scheduled or any(
+            one["host"] == host and one["state"] == ACTIVE for one in agent_bindings.served(tx, row)
+        )
+
     def _rows(self, tx: Transaction, resource: Any, column: Any, ids: Iterable[str]) -> list[Row]:
         wanted = sorted(ids)
         found: list[Row] = []
@@ -198,7 +224,8 @@ class HostLoader:
             self.view.routers.pop(id, None)
         for known in [known for known, id in self._router_of.items() if id in wanted]:
             del self._router_of[known]
-        rows = self._rows(tx, ROUTER, ROUTERS.c.id, wanted)
+        rows = [row for row in self._rows(tx, ROUTER, ROUTERS.c.id, wanted) if self._hosts(tx, row)]
+        wanted = {row["id"] for row in rows}
         attached = self._attached(tx, rows)
         legs = [leg for leg in self._rows(tx, PORT, PORTS.c.device_id, wanted) if leg["id"] in attached]
         fips = self._rows(tx, FLOATINGIP, FLOATINGIPS.c.router_id, wanted)
@@ -324,7 +351,8 @@ class HostLoader:
         self._need_networks(tx, switches)
         for id in switches & set(self._networks) - set(view.switches):
             subnets = [row for row in self._subnets.values() if row["network_id"] == id]
-            view.switches[id] = switch.switch(self._networks[id], subnets)
+            found = switch.switch(self._networks[id], subnets)
+            view.switches[id] = replace(found, serves_dhcp=self._answers(tx, self._networks[id], subnets))
             if self._networks[id]["pvlan"]:
                 self._private[id] = {}
                 self._set_private(self._rows(tx, PORT, PORTS.c.network_id, {id}))

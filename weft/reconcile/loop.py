@@ -68,7 +68,7 @@ class Reconciler:
         self._tell = tell
         self._ring = ring
         self._environment = Environment(config)
-        self._loader = loader or HostLoader(config.api.host)
+        self._loader = loader or HostLoader(config.api.host, getattr(backend, "scheduled", True))
         self._audit_interval = audit_interval or config.linux.audit_interval
         self._stop = threading.Event()
         self._audit = threading.Event()

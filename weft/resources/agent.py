@@ -29,6 +29,7 @@ from weft.registry import types as t
 from weft.registry.attributes import Attribute, read_only
 from weft.registry.resource import Resource, Row
 from weft.registry.strategy import Strategy
+from weft.resources.placing import Candidate
 from weft.store.schema import ID, METADATA
 from weft.store.transaction import Transaction
 
@@ -44,6 +45,7 @@ AGENTS = Table(
     Column("admin_state_up", Boolean, nullable=False, default=True),
     Column("description", String(255)),
     Column("configurations", JSON, nullable=False),
+    Column("resources_synced", Boolean),
     Column("created_at", String(26), nullable=False),
     Column("started_at", String(26), nullable=False),
     Column("heartbeat_timestamp", String(26), nullable=False),
@@ -72,21 +74,34 @@ ATTRIBUTES = (
     read_only("configurations", t.anything, filter=False, extension="agent"),
     Attribute("description", t.string_or_none(255), post=False, sort=True, extension="agent"),
     read_only("availability_zone", t.string(255), extension="availability_zone"),
+    read_only("resources_synced", t.anything, filter=False, extension="agent-resources-synced"),
+    # Of an agent alone it says nothing: routers/{id}/l3-agents shows it, agents/{id}/l3-routers sets it.
+    Attribute(
+        "ha_chassis_priority",
+        t.integer_or_none,
+        filter=False,
+        policy=True,
+        extension="l3-agent-scheduler-ha-chassis-priority",
+    ),
 )
 
 
+TIME = "%Y-%m-%d %H:%M:%S.%f"
+"""As /agents writes times: UTC without zone, microseconds."""
+
+
 def _time(moment: datetime) -> str:
-    """As /agents writes it: UTC without zone, microseconds."""
-    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")
+    return moment.strftime(TIME)
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """UTC without zone."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
 def _oldest_heartbeat(tx: Transaction) -> str:
     """An agent that was last heard of before this moment counts as dead."""
-    return _time(_now() - timedelta(seconds=tx.config.api.agent_down_time))
+    return _time(now() - timedelta(seconds=tx.config.api.agent_down_time))
 
 
 class AgentStrategy(Strategy):
@@ -102,6 +117,22 @@ class AgentStrategy(Strategy):
 
     def create(self, tx: Transaction, values: Row) -> Row:
         raise errors.BadRequest("Agent creation using API is not supported.")
+
+    def prepare_update(self, tx: Transaction, old: Row, changes: Row, new: Row) -> None:
+        if "ha_chassis_priority" in changes:
+            raise errors.BadRequest(resource="agent", reason="ha_chassis_priority is set for one router: l3-routers")
+
+    def settle(self, tx: Transaction, new: Row, old: Row | None) -> None:
+        from weft.resources import scheduling
+
+        if old is not None and new["admin_state_up"] != old["admin_state_up"]:
+            scheduling.follow(tx, new)
+
+    def delete(self, tx: Transaction, row: Row) -> None:
+        from weft.resources import scheduling
+
+        scheduling.leave(tx, row)
+        tx.delete(self.resource, row)
 
 
 def _alive_filter(tx: Transaction, values: Sequence[Any]) -> ColumnElement[bool]:
@@ -119,23 +150,77 @@ def report(
     configurations: Mapping[str, Any],
     availability_zone: str | None = None,
     starting: bool = False,
-) -> None:
-    """A heartbeat: the agent lives and says what it can. The first one makes it appear."""
-    now = _time(_now())
+) -> bool:
+    """A heartbeat: the agent lives and says what it can. The first one makes it appear.
+
+    True where it counted as dead before, or was unknown: there may be something for it to serve.
+    """
+    moment = _time(now())
     zone = availability_zone or (DEFAULT_ZONE if agent_type in ZONED.values() else None)
     values = {
         "binary": binary,
         "topic": topic,
         "availability_zone": zone,
         "configurations": dict(configurations),
-        "heartbeat_timestamp": now,
-        **({"started_at": now} if starting else {}),
+        "heartbeat_timestamp": moment,
+        **({"started_at": moment} if starting else {}),
     }
     statement = update(AGENTS).where(AGENTS.c.agent_type == bindparam("kind"), AGENTS.c.host == bindparam("on"))
-    if tx.execute(statement, {"kind": agent_type, "on": host, **values}).rowcount:
-        return
-    row = {"id": str(uuid4()), "agent_type": agent_type, "host": host, "created_at": now, "started_at": now, **values}
+    living = statement.where(AGENTS.c.heartbeat_timestamp >= bindparam("oldest"))
+    given = {"kind": agent_type, "on": host, **values}
+    if tx.execute(living, {**given, "oldest": _oldest_heartbeat(tx)}).rowcount:
+        return False
+    if tx.execute(statement, given).rowcount:
+        return True
+    row = {
+        "id": str(uuid4()),
+        "agent_type": agent_type,
+        "host": host,
+        "created_at": moment,
+        "started_at": moment,
+        **values,
+    }
     tx.execute(insert(AGENTS), {"admin_state_up": tx.config.api.enable_new_agents, **row})
+    return True
+
+
+def candidates(tx: Transaction, agent_type: str) -> list[Candidate]:
+    """The agents of a type that are alive and switched on, whatever they serve already."""
+    columns = (AGENTS.c.id, AGENTS.c.host, AGENTS.c.availability_zone, AGENTS.c.configurations)
+    statement = select(*columns).where(
+        AGENTS.c.agent_type == agent_type,
+        AGENTS.c.admin_state_up,
+        AGENTS.c.heartbeat_timestamp >= _oldest_heartbeat(tx),
+    )
+    return [Candidate(one.id, one.host, one.availability_zone, mode=mode(one)) for one in tx.all(statement)]
+
+
+def mode(one: Any) -> str:
+    """agent_mode of an L3 agent: legacy, dvr, dvr_snat, dvr_no_external."""
+    return str(one.configurations.get("agent_mode", "legacy"))
+
+
+def dead(tx: Transaction, agent_type: str) -> list[Any]:
+    """Agents of a type that are switched on, and were last heard of two agent_down_times ago."""
+    long_ago = _time(now() - timedelta(seconds=2 * tx.config.api.agent_down_time))
+    statement = select(AGENTS.c.id, AGENTS.c.started_at).where(
+        AGENTS.c.agent_type == agent_type, AGENTS.c.admin_state_up, AGENTS.c.heartbeat_timestamp < long_ago
+    )
+    return list(tx.all(statement))
+
+
+def mappings(tx: Transaction) -> dict[str, frozenset[str]]:
+    """The physical networks that hosts say they are connected to; hosts that do not say are not named."""
+
+    def load() -> dict[str, frozenset[str]]:
+        found = tx.all(select(AGENTS.c.host, AGENTS.c.configurations))
+        return {
+            one.host: frozenset(one.configurations["bridge_mappings"])
+            for one in found
+            if "bridge_mappings" in one.configurations
+        }
+
+    return tx.once(("bridge mappings",), load)
 
 
 def facts(tx: Transaction, host: str) -> Row | None:
@@ -182,5 +267,5 @@ AGENT = Resource(
     strategy=AgentStrategy(),
     not_found=errors.AgentNotFound,
     extension="agent",
-    shims=("agent_sort_key",),
+    shims=("agent_sort_key", "dhcp_agent_scheduler", "l3_agent_scheduler"),
 )

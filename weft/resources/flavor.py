@@ -170,8 +170,11 @@ NEXT_PROVIDER = Resource(
 )
 
 
-def check_router(tx: Transaction, flavor_id: str) -> None:
-    """Raise what is wrong with a flavor for a router."""
+def check_router(tx: Transaction, flavor_id: str, asked: Mapping[str, Any]) -> Row:
+    """`ha` and `distributed` of a router of this flavor. Raises what is wrong with the flavor for a router.
+
+    `asked`: what the client says of the two itself; None: nothing. A flavor speaks for itself.
+    """
     flavor = tx.get(FLAVOR, flavor_id)
     if flavor["service_type"] != service_provider.ROUTERS:
         raise errors.InvalidServiceType(service_type=flavor["service_type"])
@@ -179,3 +182,9 @@ def check_router(tx: Transaction, flavor_id: str) -> None:
     found: Sequence[Row] = tx.list(NEXT_PROVIDER, NEXT.c.flavor_id == flavor_id)
     if not found:
         raise errors.ServiceProfileNotFound(id=f"of flavor {flavor_id}")
+    provider = service_provider.named(tx, found[0]["driver"])
+    kind = {"ha": bool(provider and provider.ha), "distributed": bool(provider and provider.distributed)}
+    for flag, value in kind.items():
+        if asked[flag] is not None and asked[flag] != value:
+            raise errors.InvalidInput(reason=f"{flag} of a router of the flavor {flavor_id} is {str(value).lower()}")
+    return kind

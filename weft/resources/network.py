@@ -28,7 +28,16 @@ from weft.registry import types_network as net
 from weft.registry.attributes import UNSET, Attribute, read_only
 from weft.registry.resource import Resource, Row
 from weft.registry.strategy import Filter, Strategy
-from weft.resources import qos_attachment, qos_policy, rbac_policy, security_group, segment, standard
+from weft.resources import (
+    agent_bindings,
+    qos_attachment,
+    qos_policy,
+    rbac_policy,
+    router_ha,
+    security_group,
+    segment,
+    standard,
+)
 from weft.resources import segment_types as kinds
 from weft.store import access
 from weft.store.schema import ID, METADATA, identity, json_array, json_object
@@ -96,6 +105,7 @@ ATTRIBUTES = (
         extension="auto-allocated-topology",
     ),
     Attribute("dns_domain", dns.dns_domain, default="", filter=False, extension="dns-integration"),
+    Attribute("ha", t.boolean, default=False, put=False, visible=False, filter=False, extension="network_ha"),
     Attribute("pvlan", t.boolean, default=False, filter=False, extension="pvlan"),
     Attribute("vlan_transparent", t.boolean, put=False, extension="vlan-transparent"),
     Attribute("qinq", t.boolean, put=False, extension="qinq"),
@@ -165,6 +175,7 @@ class NetworkStrategy(Strategy):
 
     def columns(self) -> Mapping[str, ColumnElement[Any]]:
         return {
+            "_agents": agent_bindings.of_network(NETWORKS),
             "shared": access.shared(NETWORKS.c.id),
             "_segments": _segments_json(),
             "subnets": _subnets_json(),
@@ -183,7 +194,7 @@ class NetworkStrategy(Strategy):
     def view(self, tx: Transaction, row: Row) -> None:
         _show_segments(row)
         row["subnets"] = sorted(row["subnets"])
-        row["availability_zones"] = _zones(tx, row)
+        row["availability_zones"] = agent_bindings.zones(row)
 
     def prepare(self, tx: Transaction, values: Row) -> None:
         security_group.ensure_default(tx, values["project_id"])
@@ -200,6 +211,7 @@ class NetworkStrategy(Strategy):
                 "ipv4_address_scope": None,
                 "ipv6_address_scope": None,
                 "availability_zones": [],
+                "_agents": [],
                 "vlan_transparent": values.get("vlan_transparent"),
                 "qinq": values.get("qinq"),
                 "l2_adjacency": True,
@@ -230,6 +242,8 @@ class NetworkStrategy(Strategy):
             rbac_policy.share(tx, "network", row)
         if row["router:external"]:
             rbac_policy.share(tx, "network", row, access.EXTERNAL)
+        if row.get("ha"):
+            router_ha.claim(tx, row["project_id"], row["id"])
 
     def prepare_update(self, tx: Transaction, old: Row, changes: Row, new: Row) -> None:
         _update_provider(tx, old, changes, new)
@@ -312,11 +326,6 @@ def _segment_filter(column: str) -> Filter:
         return NETWORKS.c.id.in_(select(_SEGMENTS.c.network_id).where(_SEGMENTS.c[column].in_(list(values))))
 
     return clause
-
-
-def _zones(tx: Transaction, row: Row) -> list[str]:
-    """The zones that serve the network: those of the agents, once it has subnets."""
-    return standard.zones(tx, "network") if row["subnets"] else []
 
 
 def _check_tagging(tx: Transaction, new: Row) -> None:

@@ -31,13 +31,17 @@ from weft.registry.attributes import UNSET, Attribute, read_only
 from weft.registry.resource import Action, Resource, Row
 from weft.registry.strategy import Strategy
 from weft.resources import (
+    agent_bindings,
     evpn,
     flavor,
+    l3_agents,
     ndp_proxy,
     port,
     router_gateway,
     router_gateways,
+    router_ha,
     router_interface,
+    router_kind,
     router_routes,
     standard,
     subnet,
@@ -59,6 +63,7 @@ ROUTERS = Table(
     Column("distributed", Boolean, nullable=False, default=False),
     Column("ha", Boolean, nullable=False, default=False),
     Column("flavor_id", ID, ForeignKey("flavors.id"), index=True),
+    Column("service_type_id", ID),
     Column("routes", JSON, nullable=False),
     Column("enable_default_route_ecmp", Boolean, nullable=False, default=False),
     Column("enable_default_route_bfd", Boolean, nullable=False, default=False),
@@ -80,9 +85,15 @@ ATTRIBUTES = (
     read_only("status", t.string(16), filter=False, sort=True),
     *standard.project(),
     Attribute("external_gateway_info", net.external_gateway_info, default=None, filter=False, policy=True),
-    # The flags are kept and shown. Their extensions (dvr, l3-ha) promise a dataplane, so they are not named here.
-    Attribute("distributed", t.boolean_or_none, default=UNSET, filter=False, policy=True),
-    Attribute("ha", t.boolean_or_none, default=UNSET, filter=False, policy=True),
+    # Clients ask for both flags and expect them, also where nothing can be distributed or on several hosts.
+    Attribute(
+        "distributed", t.boolean_or_none, default=UNSET, filter=False, policy=True, extension="dvr", lasting=True
+    ),
+    Attribute("ha", t.boolean_or_none, default=UNSET, filter=False, policy=True, extension="l3-ha", lasting=True),
+    read_only("enable_snat", t.boolean, sort=True, required_by_policy=True, extension="router-enable-snat"),
+    Attribute(
+        "service_type_id", t.uuid_or_none, default=None, put=False, filter=False, extension="router-service-type"
+    ),
     Attribute(
         "flavor_id",
         t.uuid_or_none,
@@ -142,6 +153,7 @@ class RouterStrategy(Strategy):
         gateway = port.PORTS.c.id == ROUTERS.c.gw_port_id
         fixed = json_object("subnet_id", ALLOCATIONS.c.subnet_id, "ip_address", ALLOCATIONS.c.ip_address)
         return {
+            "_agents": agent_bindings.of_router(ROUTERS),
             "conntrack_helpers": conntrack_helper.brief(ROUTERS),
             "_gateway_network": select(port.PORTS.c.network_id).where(gateway).correlate(ROUTERS).scalar_subquery(),
             "_gateway_ips": select(json_array(fixed))
@@ -156,13 +168,15 @@ class RouterStrategy(Strategy):
         row["_extra_gateways"] = router_gateway.in_order(row["_extra_gateways"])
         row["external_gateway_info"] = router_gateway.info(row)
         row["external_gateways"] = router_gateway.infos(row)
-        row["availability_zones"] = tx.once(("zones", "router"), lambda: standard.zones(tx, "router"))
+        row["availability_zones"] = agent_bindings.zones(row)
 
     def prepare(self, tx: Transaction, values: Row) -> None:
         values["id"] = str(uuid4())
         values["status"] = "ACTIVE"
         values["routes"] = []
         values["conntrack_helpers"] = []
+        values["_agents"] = []
+        asked = {flag: values.get(flag) for flag in ("distributed", "ha")}
         api = tx.config.api
         for flag, default in (
             ("distributed", api.router_distributed),
@@ -174,8 +188,9 @@ class RouterStrategy(Strategy):
         values["gw_port_id"] = values["_gateway_network"] = values["gateway_qos_policy_id"] = None
         values["_gateway_ips"], values["_extra_gateways"] = [], []
         values.setdefault("flavor_id", None)
+        values.setdefault("service_type_id", None)
         if values["flavor_id"]:
-            flavor.check_router(tx, values["flavor_id"])
+            values.update(flavor.check_router(tx, values["flavor_id"], asked))
         standard.check_zone_hints(tx, "router", values["availability_zone_hints"])
         values["evpn_vni"] = evpn.choose(tx, values)
         router_gateway.change(tx, values, values["external_gateway_info"])
@@ -207,6 +222,16 @@ class RouterStrategy(Strategy):
             tx.touch(self.resource, new)
             router_gateway.write(tx, old, new)
 
+    def settle(self, tx: Transaction, new: Row, old: Row | None) -> None:
+        if old is not None and (new["ha"], new["distributed"]) != (old["ha"], old["distributed"]):
+            router_kind.rename(tx, new)
+            l3_agents.convert(tx, new)
+        if new["gw_port_id"] or router_ha.is_ha(tx, new) or new["_agents"]:
+            l3_agents.schedule(tx, new)
+        if new["distributed"] or (old is not None and old["distributed"]):
+            router_kind.follow(tx, new)
+        self.view(tx, new)
+
     def validate_delete(self, tx: Transaction, row: Row) -> None:
         attached = sorted(leg["id"] for leg in router_interface.interfaces(tx, row["id"]))
         if attached:
@@ -214,6 +239,11 @@ class RouterStrategy(Strategy):
         router_gateway.refuse_leaving(tx, row, router_gateway.held(row))
 
     def write_delete(self, tx: Transaction, row: Row) -> None:
+        if row["ha"]:
+            router_ha.drop_ports(tx, [one["ha_port_id"] for one in row["_agents"]])
+            router_ha.leave(tx, row)
+        if row["distributed"]:
+            router_kind.follow(tx, {**row, "gw_port_id": None})
         router_gateway.drop(tx, row)
         tx.delete(self.resource, row)
         router_gateway.drop_ports(tx, row)
@@ -249,13 +279,21 @@ def _refuse_conversion(old: Row, new: Row) -> None:
 def _add_interface(tx: Transaction, row: Row, body: Any) -> Row:
     answer = router_interface.add(tx, row, body, evpn.advertised(tx, row, body))
     tx.touch(ROUTER, row)
+    l3_agents.schedule(tx, row)
+    _follow_legs(tx, row)
     return answer
 
 
 def _remove_interface(tx: Transaction, row: Row, body: Any) -> Row:
     answer = router_interface.remove(tx, row, body)
     tx.touch(ROUTER, row)
+    _follow_legs(tx, row)
     return answer
+
+
+def _follow_legs(tx: Transaction, row: Row) -> None:
+    if row["distributed"]:
+        router_kind.follow(tx, row)
 
 
 def _add_routes(tx: Transaction, row: Row, body: Any) -> Row:
@@ -404,5 +442,5 @@ ROUTER = Resource(
             for verb, change in CHANGES.items()
         ),
     ),
-    internal=("gw_port_id", "enable_snat", "gateway_qos_policy_id"),
+    internal=("gw_port_id", "gateway_qos_policy_id"),
 )

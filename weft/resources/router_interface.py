@@ -167,11 +167,17 @@ def _reach(tx: Transaction, row: Row, legs: Sequence[Row], subnet_id: str) -> tu
         project_id=row["project_id"],
         network_id=of["network_id"],
         device_id=row["id"],
-        device_owner=OWNER,
+        device_owner=_owner(tx, row),
         fixed_ips=[fixed],
     )
     tx.execute(insert(ROUTER_PORTS), {"port_id": leg["id"], "router_id": row["id"]})
     return leg, [of]
+
+
+def _owner(tx: Transaction, row: Row) -> str:
+    from weft.resources import router_kind
+
+    return router_kind.owner(tx, row)
 
 
 def _refuse_foreign_router(of: Row) -> None:
@@ -229,7 +235,7 @@ def _take(tx: Transaction, row: Row, legs: Sequence[Row], port_id: str) -> tuple
         raise _refused("Cannot have multiple IPv4 subnets on router port")
     _refuse_second_ipv6(row, legs, found)
     _check_in_pools(tx, found, by_id)
-    leg = port.change(tx, found, {"device_id": row["id"], "device_owner": OWNER, **NOT_OURS})
+    leg = port.change(tx, found, {"device_id": row["id"], "device_owner": _owner(tx, row), **NOT_OURS})
     tx.execute(insert(ROUTER_PORTS), {"port_id": port_id, "router_id": row["id"]})
     return leg, subnets
 

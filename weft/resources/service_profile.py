@@ -51,7 +51,7 @@ class ServiceProfileStrategy(Strategy):
     def validate(self, tx: Transaction, new: Row, old: Row | None) -> None:
         if not new["driver"] and not new["metainfo"]:
             raise errors.ServiceProfileEmpty()
-        if new["driver"] and service_provider.named(new["driver"]) is None:
+        if new["driver"] and service_provider.named(tx, new["driver"]) is None:
             raise errors.ServiceProfileDriverNotFound(driver=new["driver"])
         if old is not None:
             _refuse_used(tx, old)

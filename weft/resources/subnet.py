@@ -18,7 +18,7 @@ from weft.registry import types_network as net
 from weft.registry.attributes import REQUIRED, Attribute, read_only
 from weft.registry.resource import Resource, Row
 from weft.registry.strategy import Strategy
-from weft.resources import network, peer_routes, standard, subnet_checks, subnet_segment, subnetpool
+from weft.resources import dhcp_agents, network, peer_routes, standard, subnet_checks, subnet_segment, subnetpool
 from weft.resources.subnet_checks import PREFIX_DELEGATION, PROVISIONAL, SLAAC_MODES
 from weft.store import access
 from weft.store.schema import ID, METADATA, identity
@@ -151,6 +151,8 @@ class SubnetStrategy(Strategy):
         tx.touch(network.NETWORK, on)
         if old is None:
             _touch_peers(tx, new)
+        if new["enable_dhcp"] and (old is None or not old["enable_dhcp"]):
+            dhcp_agents.schedule(tx, on)
         if old is None and allocate.is_auto(new):
             port_subnets.give_auto_addresses(tx, new)
         # On which segments of a routed network routers are is not known here.

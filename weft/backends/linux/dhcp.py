@@ -48,6 +48,8 @@ def answer(frame: bytes, port: LogicalPort, switch: LogicalSwitch, api: Api) -> 
 
 def leasable(port: LogicalPort, switch: LogicalSwitch) -> list[tuple[Address, DhcpOptions]]:
     """The port's IPv4 addresses that DHCP gives out, with their subnets, in the port's order."""
+    if not switch.serves_dhcp:
+        return []
     subnets = {subnet.subnet_id: subnet for subnet in switch.subnets if subnet.enable_dhcp and subnet.ip_version == 4}
     return [
         (address, subnets[address.subnet_id])

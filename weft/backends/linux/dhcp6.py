@@ -50,6 +50,8 @@ def answer(frame: bytes, port: LogicalPort, switch: LogicalSwitch, api: Api) -> 
 
 def learnable(port: LogicalPort, switch: LogicalSwitch) -> list[tuple[Address, DhcpOptions]]:
     """The port's IPv6 addresses with their subnets, where DHCPv6 has something to say about them."""
+    if not switch.serves_dhcp:
+        return []
     modes = ("dhcpv6-stateful", "dhcpv6-stateless")
     subnets = {
         subnet.subnet_id: subnet

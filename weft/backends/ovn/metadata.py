@@ -101,6 +101,7 @@ class MetadataHost:
 
     name = "ovn"
     capabilities: frozenset[str] = frozenset()
+    scheduled = False
 
     def __init__(self, config: Config) -> None:
         self._namespace = config.ovn.namespace

@@ -25,4 +25,4 @@ class Heads:
 
 
 # Kept by scripts/schema and scripts/revision, and here so that a start need not load Alembic to compare.
-HEADS = Heads(expand="e4e452476", contract="c4e452476")
+HEADS = Heads(expand="e50066572", contract="c50066572")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "e86fd943f"
+revision = "e50066572"
 down_revision = None
 branch_labels = ("expand",)
 depends_on = None
@@ -49,6 +49,7 @@ def upgrade() -> None:
         sa.Column("admin_state_up", sa.Boolean(), nullable=False),
         sa.Column("description", sa.String(length=255), nullable=True),
         sa.Column("configurations", sa.JSON(), nullable=False),
+        sa.Column("resources_synced", sa.Boolean(), nullable=True),
         sa.Column("created_at", sa.String(length=26), nullable=False),
         sa.Column("started_at", sa.String(length=26), nullable=False),
         sa.Column("heartbeat_timestamp", sa.String(length=26), nullable=False),
@@ -512,6 +513,31 @@ def upgrade() -> None:
         postgresql_where=sa.text("is_default"),
     )
     op.create_table(
+        "ha_networks",
+        sa.Column("project_id", sa.String(length=255), nullable=False),
+        sa.Column("network_id", sa.String(length=36), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["network_id"], ["networks.id"], name=op.f("fk_ha_networks_network_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("project_id", name=op.f("pk_ha_networks")),
+        sa.UniqueConstraint("network_id", name=op.f("uq_ha_networks_network_id")),
+    )
+    op.create_table(
+        "network_dhcp_agents",
+        sa.Column("network_id", sa.String(length=36), nullable=False),
+        sa.Column("agent_id", sa.String(length=36), nullable=False),
+        sa.Column("slot", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["agent_id"], ["agents.id"], name=op.f("fk_network_dhcp_agents_agent_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["network_id"], ["networks.id"], name=op.f("fk_network_dhcp_agents_network_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("network_id", "agent_id", name=op.f("pk_network_dhcp_agents")),
+        sa.UniqueConstraint("network_id", "slot", name=op.f("uq_network_dhcp_agents_network_id_slot")),
+    )
+    op.create_index(op.f("ix_network_dhcp_agents_agent_id"), "network_dhcp_agents", ["agent_id"], unique=False)
+    op.create_table(
         "network_segments",
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("network_id", sa.String(length=36), nullable=False),
@@ -654,6 +680,7 @@ def upgrade() -> None:
         sa.Column("distributed", sa.Boolean(), nullable=False),
         sa.Column("ha", sa.Boolean(), nullable=False),
         sa.Column("flavor_id", sa.String(length=36), nullable=True),
+        sa.Column("service_type_id", sa.String(length=36), nullable=True),
         sa.Column("routes", sa.JSON(), nullable=False),
         sa.Column("enable_default_route_ecmp", sa.Boolean(), nullable=False),
         sa.Column("enable_default_route_bfd", sa.Boolean(), nullable=False),
@@ -831,6 +858,20 @@ def upgrade() -> None:
     op.create_index(op.f("ix_floatingips_qos_policy_id"), "floatingips", ["qos_policy_id"], unique=False)
     op.create_index(op.f("ix_floatingips_router_id"), "floatingips", ["router_id"], unique=False)
     op.create_table(
+        "ha_routers",
+        sa.Column("router_id", sa.String(length=36), nullable=False),
+        sa.Column("network_id", sa.String(length=36), nullable=False),
+        sa.Column("vr_id", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["network_id"], ["networks.id"], name=op.f("fk_ha_routers_network_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["router_id"], ["routers.id"], name=op.f("fk_ha_routers_router_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("router_id", name=op.f("pk_ha_routers")),
+        sa.UniqueConstraint("network_id", "vr_id", name=op.f("uq_ha_routers_network_id_vr_id")),
+    )
+    op.create_table(
         "ip_allocations",
         sa.Column("subnet_id", sa.String(length=36), nullable=False),
         sa.Column("ip_address", sa.String(length=45), nullable=False),
@@ -885,6 +926,29 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("port_id", name=op.f("pk_router_extra_gateways")),
         sa.UniqueConstraint("router_id", "position", name=op.f("uq_router_extra_gateways_router_id_position")),
     )
+    op.create_table(
+        "router_l3_agents",
+        sa.Column("router_id", sa.String(length=36), nullable=False),
+        sa.Column("agent_id", sa.String(length=36), nullable=False),
+        sa.Column("slot", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("priority", sa.Integer(), nullable=True),
+        sa.Column("ha_port_id", sa.String(length=36), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["agent_id"], ["agents.id"], name=op.f("fk_router_l3_agents_agent_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["ha_port_id"], ["ports.id"], name=op.f("fk_router_l3_agents_ha_port_id"), ondelete="SET NULL"
+        ),
+        sa.ForeignKeyConstraint(
+            ["router_id"], ["routers.id"], name=op.f("fk_router_l3_agents_router_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("router_id", "agent_id", name=op.f("pk_router_l3_agents")),
+        sa.UniqueConstraint("router_id", "priority", name=op.f("uq_router_l3_agents_router_id_priority")),
+        sa.UniqueConstraint("router_id", "slot", name=op.f("uq_router_l3_agents_router_id_slot")),
+    )
+    op.create_index(op.f("ix_router_l3_agents_agent_id"), "router_l3_agents", ["agent_id"], unique=False)
+    op.create_index(op.f("ix_router_l3_agents_ha_port_id"), "router_l3_agents", ["ha_port_id"], unique=False)
     op.create_table(
         "router_ports",
         sa.Column("port_id", sa.String(length=36), nullable=False),
