@@ -59,13 +59,28 @@ def make_api(
     return app
 
 
+CAPABILITIES: Mapping[str, frozenset[str]] = {"linux": linux.CAPABILITIES, "ovn": ovn.CAPABILITIES}
+"""Backend of ours -> the extensions of the API that it can honour."""
+DEFAULT_BACKEND = Config().api.backend
+
+
 def capabilities(config: Config) -> frozenset[str] | None:
-    """What the dataplane of this installation can honour; None: it does not say, and is taken at our word."""
-    if config.api.backend == "linux":
-        return linux.CAPABILITIES
-    if config.api.backend == "ovn":
-        return ovn.CAPABILITIES
-    return getattr(hooks.every_backend().get(config.api.backend), "capabilities", None)
+    """What the dataplanes of this installation's hosts can honour, one or another; None: one does not say, and is taken at
+    our word.
+
+    These are `backends`, or the one that `backend` names, if it is not the default. Where nobody said, an API without a
+    dataplane of its own cannot know what hosts there will be, and expects all that there are: what a host cannot do it refuses
+    when a port is to be bound.
+    """
+    plugins = hooks.every_backend()
+    said = config.api.backends or ((config.api.backend,) if config.api.backend != DEFAULT_BACKEND else ())
+    found: set[str] = set()
+    for name in said or (*CAPABILITIES, *plugins):
+        able = CAPABILITIES.get(name, getattr(plugins.get(name), "capabilities", None))
+        if able is None:
+            return None
+        found |= able
+    return frozenset(found)
 
 
 BINDS: Mapping[str, Callable[[Row, Sequence[Segment], HostFacts], Binding | Unbound]] = {

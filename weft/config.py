@@ -76,7 +76,11 @@ class Api:
     allowed_conntrack_helpers: tuple[str, ...] = option(
         ("tftp:udp", "ftp:tcp", "sip:tcp", "sip:udp"), "helper:protocol pairs that routers may be given."
     )
-    backend: str = option("linux", "Dataplane of this host: linux, or the name of a plugin's.")
+    backend: str = option("linux", "Dataplane of this host: linux, ovn, or the name of a plugin's.")
+    backends: tuple[str, ...] = option(
+        (),
+        "Dataplanes of all hosts: the API offers what one of them can honour. Empty: `backend`, or any where that is linux.",
+    )
     host: str = option(socket.gethostname(), "Name of this host in bindings and agents.")
     state_path: str = option("", "Folder for the database, secrets and sockets of a one-machine installation.")
     vlan_transparent: bool | None = option(None, "Offer vlan_transparent on networks.")

@@ -228,7 +228,8 @@ def _run(config: Any, options: Options, programs: Programs) -> int:
     urls = Urls(url_of(config.api.bind_host, api_socket), url_of(config.api.bind_host, identity_socket) + "/v3")
     installation = open_installation(config.state_path, urls.identity)
     identity = dataclasses.replace(config.identity, auth_url=urls.identity, password=installation.service_password)
-    api = dataclasses.replace(config.api, bind_port=api_socket.getsockname()[1])
+    backends = config.api.backends or (config.api.backend,)
+    api = dataclasses.replace(config.api, bind_port=api_socket.getsockname()[1], backends=backends)
     config = dataclasses.replace(config, api=api, identity=identity)
     _remember(config, options, urls)
 

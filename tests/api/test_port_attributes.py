@@ -391,7 +391,7 @@ class TestWhatTheDataplaneCannot:
 
     @pytest.fixture
     def options(self) -> dict[str, dict[str, Any]]:
-        return {"api": {"backend": "linux", "vlan_transparent": True, "vlan_qinq": True}}
+        return {"api": {"backends": ["linux"], "vlan_transparent": True, "vlan_qinq": True}}
 
     def test_it_says_so(self, api: Api) -> None:
         answer = api.post("networks", {"network": {"vlan_transparent": True}})
