@@ -21,8 +21,9 @@ TABLES = tuple(one.name for one in fields(HostView) if one.name != "host")
 class Follower:
     """Keeps a host's view by what the change log says; `restart` begins anew from the database."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, make: Callable[[], HostLoader] = lambda: HostLoader(HOST)) -> None:
         self._api = api
+        self._make = make
         self.restart()
 
     @property
@@ -30,7 +31,7 @@ class Follower:
         return self._loader.view
 
     def restart(self) -> None:
-        self._loader = HostLoader(HOST)
+        self._loader = self._make()
 
         def load(tx: Transaction) -> None:
             self._sequence = changes.last(tx.connection)
@@ -56,7 +57,7 @@ class Follower:
 
     def fresh(self) -> HostView:
         """The view of a process that has just started."""
-        loader = HostLoader(HOST)
+        loader = self._make()
         self._reading(loader.load)
         return loader.view
 

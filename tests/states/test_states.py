@@ -129,4 +129,4 @@ def test_no_two_states_are_the_same() -> None:
 
 
 def test_no_golden_without_a_state() -> None:
-    assert set(GOLDEN.iterdir()) == {golden(name, kind) for name in STATES for kind in ("logical", "linux")}
+    assert set(GOLDEN.iterdir()) == {golden(name, kind) for name in STATES for kind in ("logical", "linux", "ovn")}

@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from tests.api.conftest import Api
 from tests.states.conftest import Install
 from tests.states.follower import HOST, Follower, obey
+from weft.reconcile.cloud import CloudLoader
 from weft.registry.resource import Row
 from weft.store.changes import CHANGES
 
@@ -40,7 +41,7 @@ class Walk(RuleBasedStateMachine):
     def __init__(self, install: Install) -> None:
         super().__init__()
         self.api: Api = install()
-        self.follower = Follower(self.api)
+        self.followers = (Follower(self.api), Follower(self.api, CloudLoader))
         self.furnish()
 
     def furnish(self) -> None:
@@ -344,12 +345,14 @@ class Walk(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        self.follower.restart()
+        for one in self.followers:
+            one.restart()
 
     @rule(at_once=st.sampled_from((1, 2, 1000)))
     def follow(self, at_once: int) -> None:
-        self.follower.follow(at_once)
-        obey(self.follower)
+        for one in self.followers:
+            one.follow(at_once)
+            obey(one)
 
 
 class Closely(Walk):
@@ -357,8 +360,9 @@ class Closely(Walk):
 
     @invariant()
     def law(self) -> None:
-        self.follower.follow()
-        obey(self.follower)
+        for one in self.followers:
+            one.follow()
+            obey(one)
 
 
 def _member(collection: str) -> str:
