@@ -203,6 +203,24 @@ class Nova:
 
 
 @dataclass(frozen=True)
+class Placement:
+    """[placement]: whom to tell how many IPv4 addresses the segments of routed networks have."""
+
+    auth_url: str = option("", "Keystone, for Placement; empty: it is told nothing.")
+    username: str = option("", "User who may write resource providers.")
+    password: str = option("", "Its password.")
+    project_name: str = option("service", "Its project.")
+    user_domain_name: str = option("Default", "Domain of the user.")
+    project_domain_name: str = option("Default", "Domain of its project.")
+    region_name: str = option("", "Region of the Placement to tell; empty: the only one.")
+    endpoint_type: str = option("public", "Interface of its endpoint in the catalogue: public, internal or admin.")
+    endpoint_override: str = option("", "URL of its API, instead of the catalogue's.")
+    cafile: str = option("", "Certificates of the authorities that Placement and Keystone are trusted by.")
+    insecure: bool = option(False, "Trust any certificate.")
+    timeout: int = option(30, "Seconds to wait for an answer.")
+
+
+@dataclass(frozen=True)
 class Notifications:
     """[oslo_messaging_notifications]: what others hear on the message bus; needs weft[notifications].
 
@@ -297,6 +315,7 @@ class Config:
     policy: OsloPolicy = field(default_factory=OsloPolicy)
     middleware: OsloMiddleware = field(default_factory=OsloMiddleware)
     nova: Nova = field(default_factory=Nova)
+    placement: Placement = field(default_factory=Placement)
     notifications: Notifications = field(default_factory=Notifications)
     linux: Linux = field(default_factory=Linux)
     ovn: Ovn = field(default_factory=Ovn)
@@ -309,8 +328,12 @@ class Config:
 
     @property
     def consumers(self) -> tuple[str, ...]:
-        """Who waits for events of the change log besides watchers: nova, notifications."""
-        wanted = {"nova": bool(self.nova.auth_url), "notifications": self.notifications.on}
+        """Who waits for events of the change log besides watchers: nova, placement, notifications."""
+        wanted = {
+            "nova": bool(self.nova.auth_url),
+            "placement": bool(self.placement.auth_url),
+            "notifications": self.notifications.on,
+        }
         return tuple(name for name, on in wanted.items() if on)
 
     @property
@@ -329,6 +352,7 @@ SECTIONS: Mapping[str, str] = {
     "policy": "oslo_policy",
     "middleware": "oslo_middleware",
     "nova": "nova",
+    "placement": "placement",
     "notifications": "oslo_messaging_notifications",
     "linux": "linux",
     "ovn": "ovn",

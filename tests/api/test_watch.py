@@ -353,9 +353,10 @@ def test_much_is_caught_up_with_while_more_comes(api: Api, server: Server) -> No
 
 
 def test_gone_when_pruned(api: Api, server: Server) -> None:
-    stream = server.watch()
+    stream = server.watch(roles="admin,member,reader")
     first = api.make("networks")["id"]
     stream.wait_for("networks.create", first)
+    stream.wait_for("segments.create")
     old = stream.events[0].id
     forgotten = api.store.write(lambda connection: changes.prune(connection, "2999-01-01T00:00:00Z"))
     assert forgotten

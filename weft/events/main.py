@@ -30,6 +30,10 @@ def recipients(config: Config, store: Store) -> list[Recipient]:
             from weft.events.nova import Nova
 
             found.append(Nova(config, lambda ids: known_ports(store, ids)))
+        elif name == "placement":
+            from weft.events import placement
+
+            found.append(placement.Placement(config, lambda: store.read(placement.read)))
         else:
             try:
                 from weft.events.bus import Bus

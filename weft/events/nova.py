@@ -10,7 +10,7 @@ from uuid import UUID
 from keystoneauth1 import adapter, exceptions, session
 from keystoneauth1.identity import v3
 
-from weft.config import Config
+from weft import config
 from weft.store.changes import Change
 
 LOG = logging.getLogger(__name__)
@@ -114,12 +114,12 @@ class Nova:
 
     name = NAME
 
-    def __init__(self, config: Config, ports: Ports) -> None:
-        self.gather = float(config.api.send_events_interval)
-        self._status = config.api.notify_nova_on_port_status_changes
-        self._data = config.api.notify_nova_on_port_data_changes
+    def __init__(self, options: config.Config, ports: Ports) -> None:
+        self.gather = float(options.api.send_events_interval)
+        self._status = options.api.notify_nova_on_port_status_changes
+        self._data = options.api.notify_nova_on_port_data_changes
         self._ports = ports
-        self._compute = client(config)
+        self._compute = client(options.nova, "compute")
 
     def wants(self, change: Change) -> bool:
         if change.kind == "floatingip":
@@ -143,24 +143,24 @@ class Nova:
             LOG.debug("nova: %s: %s", events, answer.text)
 
 
-def client(config: Config) -> adapter.Adapter:
-    """The compute API as the service user of [nova] sees it; connects nowhere yet."""
-    nova = config.nova
+def client(section: config.Nova | config.Placement, service: str, version: str | None = None) -> adapter.Adapter:
+    """The API of another service as the user of its section sees it; connects nowhere yet."""
     auth = v3.Password(
-        auth_url=nova.auth_url,
-        username=nova.username,
-        password=nova.password,
-        project_name=nova.project_name,
-        user_domain_name=nova.user_domain_name,
-        project_domain_name=nova.project_domain_name,
+        auth_url=section.auth_url,
+        username=section.username,
+        password=section.password,
+        project_name=section.project_name,
+        user_domain_name=section.user_domain_name,
+        project_domain_name=section.project_domain_name,
     )
-    verify: bool | str = False if nova.insecure else nova.cafile or True
+    verify: bool | str = False if section.insecure else section.cafile or True
     return adapter.Adapter(
-        session.Session(auth=auth, verify=verify, timeout=nova.timeout),
-        service_type="compute",
-        interface=nova.endpoint_type,
-        region_name=nova.region_name or None,
-        endpoint_override=nova.endpoint_override or None,
+        session.Session(auth=auth, verify=verify, timeout=section.timeout),
+        service_type=service,
+        default_microversion=version,
+        interface=section.endpoint_type,
+        region_name=section.region_name or None,
+        endpoint_override=section.endpoint_override or None,
         user_agent="weft",
         connect_retries=0,
     )

@@ -169,8 +169,11 @@ def report(
     living = statement.where(AGENTS.c.heartbeat_timestamp >= bindparam("oldest"))
     given = {"kind": agent_type, "on": host, **values}
     if tx.execute(living, {**given, "oldest": _oldest_heartbeat(tx)}).rowcount:
+        if starting:
+            _log(tx, agent_type, host)
         return False
     if tx.execute(statement, given).rowcount:
+        _log(tx, agent_type, host)
         return True
     row = {
         "id": str(uuid4()),
@@ -181,7 +184,14 @@ def report(
         **values,
     }
     tx.execute(insert(AGENTS), {"admin_state_up": tx.config.api.enable_new_agents, **row})
+    tx.record(AGENT, row, "create")
     return True
+
+
+def _log(tx: Transaction, agent_type: str, host: str) -> None:
+    """Tell the change log of an agent that has started, with another configuration maybe. It hears of no heartbeat else."""
+    found = tx.all(select(AGENTS.c.id).where(AGENTS.c.agent_type == agent_type, AGENTS.c.host == host))
+    tx.record(AGENT, {"id": found[0].id}, "update")
 
 
 def candidates(tx: Transaction, agent_type: str) -> list[Candidate]:
@@ -238,15 +248,16 @@ def carries(tx: Transaction, host: str) -> frozenset[str]:
     """Physical networks and tunnel types that the agents of `host` have reported, dead ones too; empty: it has no agent."""
 
     def load() -> frozenset[str]:
-        found = {LOCAL}
         rows = tx.all(select(AGENTS.c.configurations).where(AGENTS.c.host == host))
-        for (said,) in rows:
-            for name in MAPPINGS:
-                found |= set(said.get(name) or ())
-            found |= set(said.get("tunnel_types") or ())
-        return frozenset(found if rows else ())
+        return frozenset(name for row in rows for name in carried_by(row.configurations))
 
     return tx.once(("carries", host), load)
+
+
+def carried_by(configurations: Mapping[str, Any]) -> set[str]:
+    """Physical networks and tunnel types that an agent has reported."""
+    mapped = (name for kind in MAPPINGS for name in configurations.get(kind) or ())
+    return {LOCAL, *mapped, *(configurations.get("tunnel_types") or ())}
 
 
 def zones(tx: Transaction, kind: str) -> frozenset[str]:

@@ -73,9 +73,7 @@ def _segment(tx: Transaction, row: Row, segments: Sequence[Row], chosen: Any) ->
         return next(iter([*alike, *(one["id"] for one in segments)]), None), ""
     from weft.resources import routed  # asks of subnets, which know their network, which knows bindings
 
-    if not alike:
-        return next(iter(sorted(routed.segments_of(tx, row))), None), ""
-    return alike[0], routed.misplaced(tx, row, alike[0])
+    return routed.place(tx, row, alike)
 
 
 def _qos_refusal(tx: Transaction, row: Row) -> str:

@@ -95,12 +95,16 @@ def segments_of(tx: Transaction, port: Row) -> set[str]:
     return {one["segment_id"] for one in subnets if one["id"] in mine and one["segment_id"]}
 
 
-def misplaced(tx: Transaction, port: Row, segment_id: str) -> str:
-    """Why a port cannot be attached to that segment: its addresses belong to another one. Empty: it can."""
-    others = sorted(segments_of(tx, port) - {segment_id})
-    if not others:
-        return ""
-    return (
-        f"host {port['binding:host_id']} takes part in the network by segment {segment_id}, "
-        f"the port has addresses of segment {', '.join(others)}"
-    )
+def place(tx: Transaction, port: Row, chosen: Sequence[str]) -> tuple[str | None, str]:
+    """(the segment that a port is attached to, why it cannot be where its addresses are).
+
+    `chosen`: the segment by which its host takes part in the network; empty: any that the host reaches.
+    """
+    here = chosen or reached(tx, port["network_id"], port["binding:host_id"])
+    wanted = sorted(segments_of(tx, port))
+    if not set(wanted) <= set(here):
+        return None, (
+            f"host {port['binding:host_id']} takes part in the network by segment {', '.join(here) or '-'}, "
+            f"the port has addresses of segment {', '.join(wanted)}"
+        )
+    return next(iter([*wanted, *here]), None), ""
