@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from weft.backends.ovn.port import Around
+from weft.backends.ovn.port import Around, outside
 from weft.logical.model import HostView, Key, LogicalPort, LogicalRouter, LogicalSwitch, Value
 
 _Place = tuple[str, str]  # (network, address)
@@ -18,6 +18,8 @@ class Neighbours:
         self._takers: dict[_Place, set[str]] = {}  # address -> ports that may take it
         self._takable: dict[_Place, str] = {}  # address -> the unbound port that has it
         self._fips: dict[str, str] = {}  # port -> floating IP
+        self.outside: set[str] = set()
+        """Ports that no chassis has a device for."""
 
     @classmethod
     def of(cls, view: HostView) -> Neighbours:
@@ -28,11 +30,11 @@ class Neighbours:
             found._fips.update(_fips(router))
         return found
 
-    def around(self, port: LogicalPort) -> Around:
+    def around(self, port: LogicalPort, chassis: Sequence[str] = ()) -> Around:
         parents: tuple[str, ...] = ()
         if not port.host and port.addresses and self._takers:
             parents = tuple(sorted(self._takers.get((port.switch, port.addresses[0].ip), set()) - {port.id}))
-        return Around(self._fips.get(port.id, ""), parents)
+        return Around(self._fips.get(port.id, ""), parents, tuple(chassis))
 
     def move(self, old: Value | None, new: Value | None) -> set[Key]:
         """Take the change in; returns the ports whose rows may be different now."""
@@ -70,6 +72,8 @@ class Neighbours:
 
     def _put(self, port: LogicalPort) -> None:
         self._on.setdefault(port.switch, set()).add(port.id)
+        if outside(port):
+            self.outside.add(port.id)
         for place in _pairs(port):
             self._takers.setdefault(place, set()).add(port.id)
         if not port.host and port.addresses:
@@ -78,6 +82,7 @@ class Neighbours:
     def _take(self, port: LogicalPort) -> None:
         on = self._on.get(port.switch, set())
         on.discard(port.id)
+        self.outside.discard(port.id)
         if not on:
             self._on.pop(port.switch, None)
         for place in _pairs(port):

@@ -9,7 +9,7 @@ from typing import Any
 
 from weft.backends.interface import Binding, HostFacts, Report, Unbound
 from weft.backends.ovn import bind as rules
-from weft.backends.ovn import places, render
+from weft.backends.ovn import lives, places, render
 from weft.backends.ovn.around import Neighbours
 from weft.backends.ovn.capabilities import CAPABILITIES, QOS
 from weft.backends.ovn.chassis import Chassis
@@ -93,6 +93,7 @@ class OvnBackend:
 
         def hosts_moved() -> None:
             report([value.key for value in list(self._view.routers.values()) if value.gateways])
+            report([Key("port", id) for id in list(self._neighbours.outside)])
 
         self._northbound.watch(moved, lambda: self.resync())
         self._southbound.watch(report, hosts_moved)
@@ -111,7 +112,8 @@ class OvnBackend:
                 looked_at = self._everything(desired, report)
             else:
                 looked_at = self._some(desired, set(scope), report)
-        found = self._southbound.status(desired, looked_at)
+        zones = {id: desired.routers[id].zone_hints for _, id in looked_at if id in desired.routers}
+        found = self._southbound.status(desired, looked_at, zones)
         report.status = {key: status for key, status in found.items() if status.up or not _unbound(desired, key)}
         return report
 
@@ -125,7 +127,7 @@ class OvnBackend:
         for key in list(scope):
             made = self._made.get(key)
             scope |= self._neighbours.move(made.value if made else None, _value(desired, key))
-        if any(key.kind == "router" for key in scope):
+        if any(key.kind == "router" or key.id in self._neighbours.outside for key in scope):
             scope |= self._place(desired)
         keys = sorted(scope, key=lambda key: (render.ORDER.get(key.kind, 9), key.id))
         for start in range(0, len(keys), AT_ONCE):
@@ -133,13 +135,12 @@ class OvnBackend:
         return keys
 
     def _place(self, desired: HostView) -> Keys:
-        """Decide where gateways live; returns the routers of those that move."""
-        before, self._places = self._places, places.decide(desired, self._southbound, self._northbound, self._places)
-        return {
-            router.key
-            for router in desired.routers.values()
-            if any(before.get(one.id) != self._places.get(one.id) for one in router.gateways)
-        }
+        """Decide where gateways live, and who answers for ports outside; returns what moves."""
+        before, outside = self._places, self._neighbours.outside
+        self._places = places.decide(desired, outside, self._southbound, self._northbound, before)
+        moved = {id for id in before.keys() | self._places.keys() if before.get(id) != self._places.get(id)}
+        routers = (value for value in desired.routers.values() if any(one.id in moved for one in value.gateways))
+        return {value.key for value in routers} | {Key("port", id) for id in outside if lives.EXTERNAL + id in moved}
 
     # -- everything
 
@@ -242,7 +243,8 @@ class OvnBackend:
     def _rows(self, desired: HostView, key: Key) -> list[Row]:
         value = _value(desired, key)
         if isinstance(value, LogicalPort):
-            return render.rows(desired, key, self._config, self._neighbours.around(value))
+            chassis = self._places.get(lives.EXTERNAL + key.id, ())
+            return render.rows(desired, key, self._config, self._neighbours.around(value, chassis))
         return render.rows(desired, key, self._config, places=self._places)
 
     def _compare(self, key: Key, rows: Sequence[Row], batch: Batch) -> tuple[Trace, ...]:

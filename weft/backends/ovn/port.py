@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from weft.backends.ovn import dhcp, rows
+from weft.backends.ovn import dhcp, lives, rows
 from weft.backends.ovn.bind import OUTSIDE, PASSED_THROUGH
 from weft.backends.ovn.rows import DROP_GROUP, MARK, Hold, Ref, Row
 from weft.backends.ovn.switch import hold, records
@@ -20,10 +20,12 @@ BURST = 0.8
 @dataclass(frozen=True, slots=True)
 class Around:
     """What a port's row says of others: `fip` the floating IP that leads to it; `parents` the ports on the same switch
-    that may take its address (API: allowed_address_pairs)."""
+    that may take its address (API: allowed_address_pairs); `chassis` those that answer for a port that none has a device
+    for."""
 
     fip: str = ""
     parents: tuple[str, ...] = ()
+    chassis: tuple[str, ...] = ()
 
 
 ALONE = Around()
@@ -44,6 +46,7 @@ def render(port: LogicalPort, switch: LogicalSwitch, config: Config, around: Aro
         "tag": port.tag or None,
         "dhcpv4_options": _dhcp(port, switch, 4, own, config),
         "dhcpv6_options": _dhcp(port, switch, 6, own, config),
+        "ha_chassis_group": lives.group(lives.EXTERNAL + port.id) if kind == "external" else None,
         "options": _options(port, kind, config, around),
         "external_ids": _external_ids(port, switch, around),
     }
@@ -55,14 +58,21 @@ def render(port: LogicalPort, switch: LogicalSwitch, config: Config, around: Aro
         tuple(_groups(port)),
         {records(port.switch): names} if names else {},
     )
-    return [*own.values(), row, *_limits(port)]
+    found = [*own.values(), row, *_limits(port)]
+    if kind == "external":
+        found += lives.render(lives.EXTERNAL + port.id, around.chassis, {"neutron:port_id": port.id})
+    return found
+
+
+def outside(port: LogicalPort) -> bool:
+    """A device that is no port of br-int: OVN answers its DHCP by way of its physical network (ovn-nb(5): external)."""
+    return (port.vnic_type in PASSED_THROUGH and not port.switchdev) or port.vnic_type in OUTSIDE
 
 
 def _type(port: LogicalPort, switch: LogicalSwitch, around: Around) -> str:
     if around.parents and not port.host:
         return "virtual"
-    past = (port.vnic_type in PASSED_THROUGH and not port.switchdev) or port.vnic_type in OUTSIDE
-    return "external" if past else ""
+    return "external" if outside(port) and port.host else ""
 
 
 def _addresses(port: LogicalPort, kind: str) -> frozenset[str]:

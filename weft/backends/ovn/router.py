@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from weft.backends.ovn import nat, rows
+from weft.backends.ovn import lives, nat, rows
 from weft.backends.ovn.rows import MARK, Hold, Ref, Row
 from weft.backends.ovn.switch import hold, physical
 from weft.config import Config
 from weft.logical.model import Address, Gateway, HostView, LogicalRouter, LogicalSwitch, RouterPort
 
-HIGHEST = 32767
-"""Priority of the chassis that comes first (ovn-nb(5): HA_Chassis)."""
 OWNERS = {False: "network:router_interface", True: "network:router_gateway"}
 ANY = {4: "0.0.0.0/0", 6: "::/0"}
 RA_MODES = {"slaac": "slaac", "dhcpv6-stateful": "dhcpv6_stateful", "dhcpv6-stateless": "dhcpv6_stateless"}
@@ -26,11 +24,10 @@ def render(router: LogicalRouter, view: HostView, config: Config, places: Mappin
     found = [_router(router, ref, config)]
     for leg in router.ports:
         on = view.switches.get(leg.switch)
-        found.append(_leg(router, leg, on, Hold(ref, "ports")))
+        found.append(_leg(router, leg, on, Hold(ref, "ports"), config))
         found.append(_other_end(router, leg.id, leg.switch, leg.addresses, leg.enabled, False, config))
     for gateway in router.gateways:
-        chassis = places.get(gateway.id, ())
-        found += _place(gateway, chassis)
+        found += lives.render(gateway.id, places.get(gateway.id, ()), {"neutron:gw_port_id": gateway.id})
         found.append(_gateway(router, gateway, view, Hold(ref, "ports"), config))
         found.append(_other_end(router, gateway.id, gateway.switch, gateway.addresses, True, True, config))
         found += _default_routes(router, gateway, view, Hold(ref, "static_routes"), config)
@@ -59,13 +56,13 @@ def _router(router: LogicalRouter, ref: Ref, config: Config) -> Row:
 # -- legs
 
 
-def _leg(router: LogicalRouter, leg: RouterPort, on: LogicalSwitch | None, held: Hold) -> Row:
+def _leg(router: LogicalRouter, leg: RouterPort, on: LogicalSwitch | None, held: Hold, config: Config) -> Row:
     columns = {
         "name": rows.leg(leg.id),
         "mac": leg.mac,
         "networks": _networks(leg.addresses),
         "enabled": leg.enabled,
-        "options": _centralised(router, on),
+        "options": _centralised(router, on, config),
         "ipv6_ra_configs": _advertised(leg, on),
         "ha_chassis_group": None,
         "external_ids": _ids(router, leg.switch, leg.addresses),
@@ -87,7 +84,7 @@ def _gateway(router: LogicalRouter, gateway: Gateway, view: HostView, held: Hold
         "enabled": True,
         "options": options,
         "ipv6_ra_configs": {},
-        "ha_chassis_group": group_of(gateway),
+        "ha_chassis_group": lives.group(gateway.id),
         "external_ids": {**_ids(router, gateway.switch, gateway.addresses), "neutron:is_ext_gw": "True"},
     }
     return Row(Ref("Logical_Router_Port", rows.leg(gateway.id)), columns, held)
@@ -103,10 +100,11 @@ def _vlan(switch: LogicalSwitch) -> bool:
     return physical(switch) and all(one.network_type == "vlan" for one in switch.segments)
 
 
-def _centralised(router: LogicalRouter, on: LogicalSwitch | None) -> dict[str, str]:
+def _centralised(router: LogicalRouter, on: LogicalSwitch | None, config: Config) -> dict[str, str]:
     """Packets of a physical network with addresses of other hosts' routers would confuse its switches: where there is a
-    gateway they are routed at its place."""
-    if on is not None and _vlan(on) and router.gateway is not None:
+    gateway they are routed at its place, unless floating IPs are to be distributed."""
+    spread = config.ovn.enable_distributed_floating_ip
+    if on is not None and _vlan(on) and router.gateway is not None and not spread:
         return {"reside-on-redirect-chassis": "true"}
     return {}
 
@@ -168,24 +166,6 @@ def _other_end(
         "external_ids": ids,
     }
     return Row(Ref("Logical_Switch_Port", id), columns, hold(switch))
-
-
-# -- where a gateway lives
-
-
-def group_of(gateway: Gateway) -> Ref:
-    """The group of the chassis that a gateway may live on."""
-    return Ref("HA_Chassis_Group", rows.name(gateway.id))
-
-
-def _place(gateway: Gateway, chassis: Sequence[str]) -> Iterator[Row]:
-    """The chassis that it may live on, the first with the highest priority."""
-    ref = group_of(gateway)
-    yield Row(ref, {"name": ref.id, "external_ids": {"neutron:gw_port_id": gateway.id}})
-    for rank, name in enumerate(chassis):
-        id = f"{gateway.id}/{name}"
-        columns = {"chassis_name": name, "priority": HIGHEST - rank, "external_ids": {MARK: id}}
-        yield Row(Ref("HA_Chassis", id), columns, Hold(ref, "ha_chassis"))
 
 
 # -- routes
