@@ -14,6 +14,7 @@ import pytest
 from tests.ovn_db import Refused
 from tests.ovn_lab import PROGRAMS, Ovn
 from tests.topo.lab import Lab
+from tests.topo.router_lab import Lab as RouterLab
 
 pytestmark = pytest.mark.needs_root
 
@@ -90,3 +91,18 @@ def lab(prefix: str, request: pytest.FixtureRequest, dataplane: str) -> Iterator
         yield one
     finally:
         one.close()
+
+
+@pytest.fixture
+def router_lab(prefix: str, request: pytest.FixtureRequest, dataplane: str) -> Iterator[RouterLab]:
+    """The same of the scenarios that are about routers."""
+    if dataplane == "ovn":
+        from tests.topo.ovn_lab import OvnRouterLab
+
+        made: RouterLab = OvnRouterLab(prefix, cloud=request.getfixturevalue("clouds").empty())
+    else:
+        made = RouterLab(prefix)
+    try:
+        yield made
+    finally:
+        made.close()

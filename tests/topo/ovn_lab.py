@@ -17,7 +17,17 @@ from weft.backends.linux import netns
 from weft.backends.linux.links import Links
 from weft.backends.ovn.backend import OvnBackend
 from weft.config import Config
-from weft.logical.model import Acl, Address, HostView, Key, LogicalPort, LogicalRouter, LogicalSwitch, Segment
+from weft.logical.model import (
+    Acl,
+    Address,
+    HostView,
+    Key,
+    LogicalPort,
+    LogicalRouter,
+    LogicalSwitch,
+    PortForwarding,
+    Segment,
+)
 
 EXTERNAL = Segment("flat", "physnet1")
 _serial = itertools.count(1)
@@ -182,9 +192,12 @@ class OvnLab(lab.Lab):
         return self.full()
 
 
-@dataclass
+@dataclass(repr=False)
 class OvnRouterLab(router_lab.Lab):
     """As the routers' `Lab`. Networks called ext... are the provider's; hosts in them are machines that nobody knows."""
+
+    underway = 3  # flows of a logical router are replaced, not changed
+    hides_neighbours = False
 
     cloud: Ovn = None  # type: ignore[assignment]
 
@@ -246,7 +259,7 @@ class OvnRouterLab(router_lab.Lab):
 
     def set(self, *routers: LogicalRouter, full: bool = False) -> Report:
         for one in routers:
-            self.view.routers[one.id] = one
+            self.view.routers[one.id] = replace(one, forwardings=tuple(map(_of_its_address, one.forwardings)))
         keys = [one.key for one in routers]
         ports = [port.key for port in self.view.ports.values()]
         switches = [switch.key for switch in self.view.switches.values()]
@@ -255,6 +268,7 @@ class OvnRouterLab(router_lab.Lab):
         active = [one for one in routers if one.enabled]
         wait_until(lambda: all(self._status(one).up for one in active), what=str([self._status(one) for one in active]))
         self.cloud.sync()
+        wait_until(self.cloud.watched, what="BFD between hosts")
         report.status |= {one.key: self._status(one) for one in routers}
         return report
 
@@ -267,6 +281,11 @@ class OvnRouterLab(router_lab.Lab):
         assert report.failed == {}, report.failed
         return report
 
+    def remains(self, address: str) -> list[str]:
+        tables = {"Logical_Router": "name", "Logical_Router_Port": "networks"}
+        found = [str(row[column]) for table, column in tables.items() for row in self.cloud.nb.rows(table, column)]
+        return [name for name in found if not name.startswith("[") or address in name]
+
     def audit(self) -> list[str]:
         report = self.plane.set(None)
         assert report.failed == {}, report.failed
@@ -274,6 +293,11 @@ class OvnRouterLab(router_lab.Lab):
 
     def restart(self) -> None:
         self.plane.restart()
+
+
+def _of_its_address(one: PortForwarding) -> PortForwarding:
+    """It belongs to the floating IP of its address, as in the API."""
+    return replace(one, floating_ip=router_lab.uid(f"floating {one.external_ip}"))
 
 
 def counted(namespace: str, link: str) -> tuple[int, int]:

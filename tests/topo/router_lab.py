@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_interface
+from typing import ClassVar
 from uuid import NAMESPACE_OID, uuid5
 
 from weft.backends.interface import Report
@@ -105,7 +106,14 @@ class Pings:
 
 @dataclass
 class Lab:
-    """Everything below one prefix; `close` removes it. `view` is what the routers are told."""
+    """Everything below one prefix; `close` removes it. `view` is what the routers are told.
+
+    `underway`: packets that may be lost where something is changed that they have to do with. `hides_neighbours`: who goes
+    to a floating IP of its own network is seen as the router, without SNAT too.
+    """
+
+    underway: ClassVar[int] = 0
+    hides_neighbours: ClassVar[bool] = True
 
     prefix: str
     view: HostView = field(init=False)
@@ -185,6 +193,11 @@ class Lab:
         report = self.routers.set(self.view, [router.key])
         assert report.failed == {}, report.failed
         return report
+
+    def remains(self, address: str) -> list[str]:
+        """Routers that are there, and where the host still has that address."""
+        lines = self.sh(self.prefix, "ip -br link; ip -br addr").splitlines()
+        return [*self.routers.names(), *(line for line in lines if f"{address} " in line)]
 
     def audit(self) -> list[str]:
         """A full pass; returns what had drifted."""

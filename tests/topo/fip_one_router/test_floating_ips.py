@@ -10,7 +10,11 @@ from tests.topo.router_lab import TCP, UDP, Lab, floating, gateway, leg, router
 from weft.backends.linux import conntrack, netlink
 from weft.logical.model import LogicalRouter, Nat
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.needs_programs("ping", "nsenter", "ip", "tcpdump", "nft")]
+pytestmark = [
+    pytest.mark.needs_root,
+    pytest.mark.dataplanes("linux", "ovn"),
+    pytest.mark.needs_programs("ping", "nsenter", "ip", "tcpdump", "nft"),
+]
 
 INTERNET = "198.51.100.1"
 FIRST, SECOND, THIRD = (floating(f"203.0.113.11{n}", f"10.0.0.1{n}") for n in (1, 2, 3))
@@ -59,12 +63,15 @@ def test_who_has_none_leaves_by_the_gateway(lab: Lab, hosts: dict[str, str]) -> 
 def test_from_inside_to_a_floating_ip(
     lab: Lab, hosts: dict[str, str], client: str, server: str, seen: str, snat: bool
 ) -> None:
+    if not (snat or client != "a13" or lab.hides_neighbours):
+        pytest.skip("not on ovn: without SNAT the answer to a neighbour goes past the router")
     lab.set(edge(FIRST, SECOND, floating("203.0.113.121", "10.0.1.21"), snat=snat))
     to, at = f"203.0.113.1{server[1:]}", f"10.0.0.{server[1:]}"
     assert lab.ping(hosts[client], to).lost == 0
     assert lab.talk(hosts[server], at, 80, hosts[client], to) == seen
 
 
+@pytest.mark.dataplanes("linux", because="OVN announces by requests, and again after growing pauses")
 def test_it_is_announced_when_it_appears(lab: Lab, hosts: dict[str, str]) -> None:
     lab.set(edge())
     heard = lab.sniff(hosts["out"], "eth0", "arp and src host 203.0.113.111", 4)
@@ -75,6 +82,7 @@ def test_it_is_announced_when_it_appears(lab: Lab, hosts: dict[str, str]) -> Non
     assert all(edge().gateway.mac in line for line in lines)  # type: ignore[union-attr]
 
 
+@pytest.mark.dataplanes("linux", because="OVN announces by requests, and again after growing pauses")
 def test_it_is_not_announced_again_without_need(lab: Lab, hosts: dict[str, str]) -> None:
     lab.set(edge(FIRST))
     heard = lab.sniff(hosts["out"], "eth0", "arp and src host 203.0.113.111", 3)
@@ -87,6 +95,7 @@ def test_it_is_not_announced_again_without_need(lab: Lab, hosts: dict[str, str])
     assert heard.lines(wait=1.5) == []
 
 
+@pytest.mark.dataplanes("linux", because="OVN leaves connections as they began when an address moves")
 def test_moved_while_pinging(lab: Lab, hosts: dict[str, str]) -> None:
     lab.set(edge(FIRST))
     flood = lab.flood(hosts["out"], "203.0.113.111")
@@ -100,6 +109,7 @@ def test_moved_while_pinging(lab: Lab, hosts: dict[str, str]) -> None:
     assert pings.lost <= 12, "two for each move: those in flight"
 
 
+@pytest.mark.dataplanes("linux", because="OVN leaves connections as they began when an address moves")
 def test_outgoing_connections_follow_the_move(lab: Lab, hosts: dict[str, str]) -> None:
     """A ping that left with the address must not go on to use it when it belongs to somebody else."""
     lab.set(edge(FIRST))
@@ -119,7 +129,7 @@ def test_taken_away(lab: Lab, hosts: dict[str, str]) -> None:
     silent = lab.sniff(hosts["a11"], "eth0", "icmp")
     assert silent.lines(wait=0.5) == []
     assert gone.stop().lost > 20
-    assert (other.stop().lost, out.stop().lost) == (0, 0)
+    assert max(other.stop().lost, out.stop().lost) <= lab.underway
 
 
 def test_given_to_a_workload_that_is_talking(lab: Lab, hosts: dict[str, str]) -> None:
@@ -139,6 +149,7 @@ def test_swapped(lab: Lab, hosts: dict[str, str]) -> None:
     assert lab.audit() == []
 
 
+@pytest.mark.dataplanes("linux", because="looks at the kernel's connections of a router")
 def test_only_connections_of_the_moved_one_are_forgotten(lab: Lab, hosts: dict[str, str]) -> None:
     lab.set(edge(FIRST, SECOND))
     for client, to in (("out", "203.0.113.111"), ("out", "203.0.113.112"), ("a11", INTERNET), ("a13", INTERNET)):
@@ -168,6 +179,7 @@ def test_its_address_is_of_another_subnet_than_the_gateways(lab: Lab, hosts: dic
     assert lab.talk(hosts["out"], INTERNET, 80, hosts["a11"], INTERNET) == "192.0.2.77"
 
 
+@pytest.mark.dataplanes("linux", because="looks at the kernel's rules of a router")
 def test_one_more_of_many_is_one_more_element(lab: Lab, hosts: dict[str, str]) -> None:
     """The rules are not replaced (their handles stay), do not grow, and nothing else's connections end."""
     many = [floating(f"100.64.{n >> 8}.{n & 255}", f"10.0.{64 + (n >> 8)}.{n & 255}") for n in range(10_000)]

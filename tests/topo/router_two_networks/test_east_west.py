@@ -9,7 +9,11 @@ import pytest
 from tests.topo.router_lab import Lab, address, floating, gateway, leg, router
 from weft.logical.model import LogicalRouter
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.needs_programs("ping", "tcpdump", "nsenter", "ip")]
+pytestmark = [
+    pytest.mark.needs_root,
+    pytest.mark.dataplanes("linux", "ovn"),
+    pytest.mark.needs_programs("ping", "tcpdump", "nsenter", "ip"),
+]
 
 
 @pytest.fixture
@@ -73,7 +77,7 @@ def test_a_network_is_attached_and_detached_under_traffic(lab: Lab, hosts: tuple
     assert not lab.reaches(c, "10.0.0.11")
     pings = flood.stop()
     assert pings.sent > 50
-    assert pings.lost == 0
+    assert pings.lost <= lab.underway
 
 
 def test_address_of_a_leg_changes(lab: Lab, hosts: tuple[str, str]) -> None:
@@ -118,12 +122,12 @@ def test_router_goes(lab: Lab, hosts: tuple[str, str]) -> None:
     assert lab.reaches(a, "10.0.1.11")
     lab.remove(between())
     assert not lab.reaches(a, "10.0.1.11")
-    assert "10.0.0.1 " not in lab.sh(lab.prefix, "ip -br link; ip -br addr")
-    assert list(lab.routers.names()) == []
+    assert lab.remains("10.0.0.1") == []
     lab.set(between())
     assert lab.reaches(a, "10.0.1.11")
 
 
+@pytest.mark.dataplanes("linux", because="a switch is a row, which is made before its routers")
 def test_missing_bridge_is_a_failure_that_heals(lab: Lab, hosts: tuple[str, str]) -> None:
     a, _ = hosts
     one = replace(between(), ports=(*between().ports, leg("r", "nowhere", "10.0.9.1/24")))

@@ -10,7 +10,11 @@ import pytest
 from tests.topo.router_lab import Lab, gateway, leg, router
 from weft.logical.model import LogicalRouter, Route
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.needs_programs("ping", "nsenter", "ip", "tcpdump")]
+pytestmark = [
+    pytest.mark.needs_root,
+    pytest.mark.dataplanes("linux", "ovn"),
+    pytest.mark.needs_programs("ping", "nsenter", "ip", "tcpdump"),
+]
 
 
 @pytest.fixture
@@ -51,6 +55,7 @@ def spread(lab: Lab, client: str, hops: tuple[str, ...], to: str) -> list[int]:
     return counts
 
 
+@pytest.mark.dataplanes("linux", because="the userspace datapath takes both ports of UDP for the same")
 @pytest.mark.parametrize(
     ("destination", "host", "first", "second"),
     [
@@ -89,6 +94,7 @@ def test_a_route_changes_under_traffic(lab: Lab, hosts: tuple[str, str, str]) ->
     assert lost == [0, 0]
 
 
+@pytest.mark.dataplanes("linux", because="looks at the kernel's routes")
 def test_default_route_of_ones_own_beats_the_gateways(lab: Lab, hosts: tuple[str, str, str]) -> None:
     client, *_ = hosts
     lab.network("ext")
@@ -109,6 +115,7 @@ def test_route_does_not_cut_off_a_connected_subnet(lab: Lab, hosts: tuple[str, s
     assert lab.reaches(client, "fd00:b::11")
 
 
+@pytest.mark.dataplanes("linux", because="ovn-northd leaves such a route out without a word")
 def test_owner_learns_why_a_route_is_not_there(lab: Lab, hosts: tuple[str, str, str]) -> None:
     client, *_ = hosts
     one = with_routes(("172.21.0.0/16", "192.0.2.1"), ("172.20.0.0/16", "10.0.1.11"))
@@ -118,6 +125,7 @@ def test_owner_learns_why_a_route_is_not_there(lab: Lab, hosts: tuple[str, str, 
     assert lab.reaches(client, "172.20.0.1")
 
 
+@pytest.mark.dataplanes("linux", because="looks at the kernel's routes")
 def test_routes_of_others_stay(lab: Lab, hosts: tuple[str, str, str]) -> None:
     lab.set(with_routes())
     name = lab.namespace("r")
