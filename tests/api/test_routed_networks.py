@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import Answer, Api
+from weft.reconcile.load import HostLoader
 from weft.registry.resource import Row
 from weft.resources import agent
+from weft.store import changes
 
 UNKNOWN = "6f3d1c3e-0000-4000-8000-000000000000"
 SERVER = {"device_owner": "compute:nova", "device_id": "vm"}
@@ -380,6 +382,10 @@ def test_routes_follow_the_gateway(routed: Routed) -> None:
     assert put(gateway_ip="10.1.0.254", allocation_pools=pools)["host_routes"] == [
         {"destination": "10.2.0.0/24", "nexthop": "10.1.0.254"}
     ]
+    read = routed.api.admin.show("subnets", routed.one)["host_routes"]
+    assert put(gateway_ip="10.1.0.253", host_routes=read)["host_routes"] == [
+        {"destination": "10.2.0.0/24", "nexthop": "10.1.0.253"}
+    ], "what a client read before is not his own"
     assert put(gateway_ip=None)["host_routes"] == []
     assert routes(routed, routed.two) == [("10.1.0.0/24", "10.2.0.1")]
 
@@ -446,3 +452,32 @@ def test_gateways_and_floating_ips_on_a_routed_network(routed: Routed) -> None:
     shown = api.admin.show("routers", router["id"])["external_gateway_info"]["external_fixed_ips"]
     assert six["id"] not in [one["subnet_id"] for one in shown], "it is on another segment"
     assert api.make("floatingips", floating_network_id=routed.network)["floating_ip_address"]
+
+
+# What the hosts are told.
+
+
+def test_dhcp_tells_of_peers_as_they_come_and_go(routed: Routed) -> None:
+    api = routed.api
+    assert routed.port("h1")[0] == 201
+    loader = HostLoader("h1")
+    api.inside(loader.load)
+
+    def told() -> list[tuple[str, str]]:
+        (switch,) = loader.view.switches.values()
+        (own,) = [one for one in switch.subnets if one.subnet_id == routed.one]
+        return [(route.destination, route.nexthop) for route in own.host_routes]
+
+    def follow(since: int) -> None:
+        found = api.store.read(lambda connection: changes.after(connection, since))
+        api.inside(lambda tx: loader.refresh(tx, found))
+
+    assert told() == [("10.2.0.0/24", "10.1.0.1")]
+    start = api.store.read(changes.last)
+    third = routed.made("10.3.0.0/24", "rack3")["id"]
+    follow(start)
+    assert told() == [("10.2.0.0/24", "10.1.0.1"), ("10.3.0.0/24", "10.1.0.1")]
+    start = api.store.read(changes.last)
+    assert api.admin.delete(f"subnets/{third}")[0] == 204
+    follow(start)
+    assert told() == [("10.2.0.0/24", "10.1.0.1")]

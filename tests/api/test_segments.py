@@ -281,6 +281,7 @@ def test_dynamic_segments_are_not_the_network_s(api: Api, network: str) -> None:
     row = {**values, **stamps, "segmentation_id": 20, "slot": "vlan:physnet1:20", "position": 1, "is_dynamic": True}
     api.inside(lambda tx: tx.execute(insert(SEGMENTS), row))
     assert api.admin.show("networks", network)["provider:network_type"] == "vxlan"
+    assert api.admin.list("networks", "provider:segmentation_id=20") == []
     subnet = {"network_id": network, "ip_version": 4, "cidr": "10.0.0.0/24", "segment_id": UNKNOWN}
     answer = api.admin.post("subnets", {"subnet": subnet})
     assert api.fault(answer) == (400, "SubnetCantAssociateToDynamicSegment")

@@ -322,8 +322,10 @@ def _reserve(tx: Transaction, values: Row) -> list[Row]:
 
 
 def _segment_filter(column: str) -> Filter:
+    mine = select(_SEGMENTS.c.network_id).where(~_SEGMENTS.c.is_dynamic)
+
     def clause(_tx: Transaction, values: Sequence[Any]) -> ColumnElement[bool]:
-        return NETWORKS.c.id.in_(select(_SEGMENTS.c.network_id).where(_SEGMENTS.c[column].in_(list(values))))
+        return NETWORKS.c.id.in_(mine.where(_SEGMENTS.c[column].in_(list(values))))
 
     return clause
 

@@ -117,6 +117,7 @@ class SubnetStrategy(Strategy):
         values.setdefault("dns_nameservers", [])
         values.setdefault("host_routes", [])
         values.setdefault("service_types", [])
+        values.setdefault("segment_id", None)
         values.setdefault("ipv6_ra_mode", None)
         values.setdefault("ipv6_address_mode", None)
         values["id"] = str(uuid4())
@@ -177,7 +178,7 @@ class SubnetStrategy(Strategy):
         if new["segment_id"] != old["segment_id"]:
             subnet_segment.check_change(tx, old, new, of_network(tx, old["network_id"]))
         if "host_routes" in changes:
-            new["own_routes"] = peer_routes.without(new, changes["host_routes"])
+            new["own_routes"] = peer_routes.without(new, peer_routes.without(old, changes["host_routes"]))
         new["host_routes"] = peer_routes.complete(new)
 
     def validate_delete(self, tx: Transaction, row: Row) -> None:
