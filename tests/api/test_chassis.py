@@ -30,6 +30,12 @@ class Cloud:
 
 
 @pytest.fixture
+def options() -> dict[str, dict[str, Any]]:
+    """A heartbeat whenever it is looked."""
+    return {"api": {"report_interval": 0}}
+
+
+@pytest.fixture
 def cloud(api: Api) -> Cloud:
     return Cloud(api, H1, H2)
 

@@ -11,20 +11,19 @@ from uuid import uuid4
 
 from weft.agent.health import HealthFile
 from weft.backends.ovn.backend import OvnBackend
-from weft.backends.ovn.chassis import agents as of_chassis
 from weft.config import Config
-from weft.context import internal
+from weft.reconcile.chassis import Reporter
 from weft.reconcile.cloud import CloudLoader
 from weft.reconcile.doorbell import DATAPLANE, Bell, Doorbell
 from weft.reconcile.loop import Reconciler
-from weft.resources import agent as agents
 from weft.store.engine import Store
 from weft.store.leader import SECONDS, Lease
-from weft.store.transaction import Environment, Transaction
 
 LOG = logging.getLogger(__name__)
 
 LEASE = "ovn"
+LOOK = 5.0
+"""Seconds after which a chassis that came or changed is seen in /agents."""
 
 
 def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
@@ -67,7 +66,9 @@ def work(config: Config, store: Store, lease: Lease, working: list[Reconciler]) 
     engine = Reconciler(config, store, backend, bell, tell, ring, CloudLoader(), config.ovn.audit_interval)
     backend.resync = engine.ask_for_audit
     engine.every(SECONDS / 3, lambda: _renew(lease, engine))
-    engine.every(config.api.report_interval, lambda: beat(config, store, backend))
+    reporter = Reporter(config, store, backend.chassis)
+    engine.every(config.api.report_interval, backend.ping)
+    engine.every(LOOK, lambda: _show(reporter))
     working.append(engine)
     try:
         engine.run()
@@ -83,24 +84,7 @@ def _renew(lease: Lease, engine: Reconciler) -> None:
         engine.stop()
 
 
-def beat(config: Config, store: Store, backend: OvnBackend) -> None:
-    """A heartbeat in /agents for every chassis that lives."""
-    found = [one for one in of_chassis(backend.chassis()) if one.alive]
-    if not found:
-        return
-
-    def report(connection: object) -> None:
-        tx = Transaction(connection, internal(), Environment(config))  # type: ignore[arg-type]
-        for one in found:
-            agents.report(
-                tx,
-                agent_type=one.agent_type,
-                binary=one.binary,
-                topic="",
-                host=one.host,
-                configurations=one.configurations,
-                availability_zone=one.availability_zone or None,
-            )
-        tx.finish()
-
-    store.write(report)
+def _show(reporter: Reporter) -> None:
+    changed = reporter.write()
+    if changed:
+        LOG.info("agents of OVN that are new or different: %d", changed)

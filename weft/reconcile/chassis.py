@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import NAMESPACE_OID, UUID, uuid5
@@ -27,12 +28,16 @@ class Reporter:
     def __init__(self, config: Config, store: Store, chassis: Callable[[], Iterable[Chassis]]) -> None:
         self._config, self._store, self._chassis = config, store, chassis
         self._written: dict[tuple[str, str], AgentFacts] = {}
+        self._due = 0.0
 
     def write(self) -> int:
-        """Call it every report_interval, and when a chassis has changed; returns how many agents have."""
+        """Call it often: it writes when something is different, and every report_interval; returns how many agents are."""
         found = {(one.binary, one.host): one for one in agents(self._chassis())}
         changed = [one for name, one in found.items() if self._written.get(name) != one]
         same = [one for name, one in found.items() if self._written.get(name) == one]
+        if not changed and time.monotonic() < self._due:
+            return 0
+        self._due = time.monotonic() + self._config.api.report_interval
 
         def work(connection: object) -> bool:
             tx = Transaction(connection, internal(), Environment(self._config))  # type: ignore[arg-type]

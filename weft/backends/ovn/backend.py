@@ -117,6 +117,11 @@ class OvnBackend:
         report.status = {key: status for key, status in found.items() if status.up or not _unbound(desired, key)}
         return report
 
+    def ping(self) -> None:
+        """Let every host show that it lives: one number for all. Raises Unreachable."""
+        self._northbound.wait()
+        self._northbound.ping()
+
     def chassis(self) -> list[Chassis]:
         """The hosts that there are, as far as it is known."""
         return self._southbound.chassis()

@@ -6,6 +6,7 @@ else does to a row of ours is told at once, what happened while there was no con
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -170,6 +171,12 @@ class Northbound:
                 return self.commit([look])
             except Again:
                 continue
+
+    def ping(self) -> None:
+        """Give out the next number of a sequence; every chassis that lives confirms it in the Southbound database."""
+        count = {"op": "mutate", "table": "NB_Global", "where": [], "mutations": [["nb_cfg", "+=", 1]]}
+        with contextlib.suppress(Again):  # the next time, then
+            self.commit([count])
 
     def commit(self, operations: Iterable[Operation]) -> None:
         """Send them as one transaction and wait until the replica has it. Raises Refused, Unreachable, or Again: then the
