@@ -46,6 +46,10 @@ class Api:
     max_allowed_address_pair: int = option(10, "Most allowed address pairs of a port.", min=0)
     global_physnet_mtu: int = option(1500, "MTU of the physical networks in bytes.", min=68)
     dns_domain: str = option("openstacklocal", "Domain of port names; the default disables dns_name.")
+    external_dns_driver: str = option(
+        "",
+        "Any word, as upstream's `designate`: names of ports and floating IPs are published outside. Empty: they are not.",
+    )
     dhcp_lease_duration: int = option(86400, "DHCP lease in seconds; -1: infinite.", min=-1)
     enable_snat_by_default: bool = option(True, "enable_snat of a gateway that does not say.")
     router_distributed: bool = option(False, "`distributed` of a router that does not say.")

@@ -285,7 +285,8 @@ class Gateway:
 class Nat:
     """A floating IP: one external address for one internal address, both ways (ovn-nb(5): dnat_and_snat).
 
-    `gateway_port` is the id of the Gateway that it is reached by; '' for the only one.
+    `fqdn`: the name under which it is published; '' for none. `gateway_port` is the id of the Gateway that it is reached by;
+    '' for the only one.
     """
 
     id: str
@@ -293,6 +294,7 @@ class Nat:
     logical_ip: str
     logical_port: str = ""
     gateway_port: str = ""
+    fqdn: str = ""
     mac: str = ""
 
 

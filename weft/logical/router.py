@@ -46,6 +46,7 @@ def router(
                 fip["fixed_ip_address"],
                 fip["port_id"],
                 fip["gateway_port_id"] or "",
+                fip["dns_published"],
             )
             for fip in sorted(by_fip.values(), key=lambda fip: str(fip["id"]))
             if fip["fixed_ip_address"]

@@ -12,11 +12,11 @@ from weft import errors
 from weft.ipam import allocate
 from weft.registry import types as t
 from weft.registry import types_address as addresses
-from weft.registry import types_dns as dns
+from weft.registry import types_dns
 from weft.registry.attributes import REQUIRED, Attribute, read_only
 from weft.registry.resource import Resource, Row
 from weft.registry.strategy import Strategy
-from weft.resources import network, port, qos_attachment, router, standard, subnet
+from weft.resources import dns, network, port, qos_attachment, router, standard, subnet
 from weft.resources.port import PORT, PORTS
 from weft.store.schema import ID, METADATA, identity, json_array, json_object
 from weft.store.schema import standard as standard_columns
@@ -36,6 +36,9 @@ FLOATINGIPS = Table(
     Column("gateway_port_id", ID, ForeignKey("ports.id"), index=True),
     Column("interface_port_id", ID, ForeignKey("ports.id"), index=True),
     Column("status", String(16), nullable=False, default="DOWN"),
+    Column("dns_name", String(255), nullable=False, default=""),
+    Column("dns_domain", String(255), nullable=False, default=""),
+    Column("dns_published", String(510), nullable=False, default="", server_default=""),
     Column("qos_policy_id", ID, ForeignKey("qos_policies.id"), index=True),
     *standard_columns(),
     UniqueConstraint("port_id", "fixed_ip_address", "floating_network_id"),
@@ -53,8 +56,10 @@ ATTRIBUTES = (
     Attribute("fixed_ip_address", addresses.ip_or_none, default=None, sort=True),
     *standard.project(),
     read_only("status", t.string(16), sort=True),
-    Attribute("dns_name", dns.relative_dns_name, default="", put=False, filter=False, extension="dns-integration"),
-    Attribute("dns_domain", dns.dns_domain, default="", put=False, filter=False, extension="dns-integration"),
+    Attribute(
+        "dns_name", types_dns.relative_dns_name, default="", put=False, filter=False, extension="dns-integration"
+    ),
+    Attribute("dns_domain", types_dns.dns_domain, default="", put=False, filter=False, extension="dns-integration"),
     read_only("port_details", t.anything, filter=False, extension="fip-port-details"),
     read_only("port_forwardings", t.anything, filter=False, extension="expose-port-forwarding-in-fip"),
     Attribute("qos_policy_id", t.uuid_or_none, default=None, filter=False, policy=True, extension="qos-fip"),
@@ -93,7 +98,6 @@ class FloatingIPStrategy(Strategy):
         }
 
     def view(self, tx: Transaction, row: Row) -> None:
-        row["dns_name"] = row["dns_domain"] = ""  # nobody publishes names yet
         row["port_details"] = _details(row["port_details"][0]) if row["port_details"] else None
         row["port_forwardings"] = [_without_null(one) for one in row["port_forwardings"]]
 
@@ -107,6 +111,7 @@ class FloatingIPStrategy(Strategy):
         on = network.load(tx, values["floating_network_id"])
         if not on["router:external"]:
             raise _refused(f"Network {on['id']} is not a valid external network")
+        dns.prepare_floatingip(tx, values)
         qos_attachment.check(tx, values["qos_policy_id"])
         values["qos_network_policy_id"] = on["qos_policy_id"]
         values["id"] = str(uuid4())
@@ -132,6 +137,7 @@ class FloatingIPStrategy(Strategy):
             _lead_to(tx, new, changes["port_id"], changes.get("fixed_ip_address"))
         elif not old["port_forwardings"]:
             new.update(NOWHERE)
+            dns.follow_target(tx, new, None)
         if any(new[name] != old[name] for name in ("port_id", "fixed_ip_address", "router_id")):
             new["status"] = "DOWN"
 
@@ -206,6 +212,7 @@ def _lead_to(tx: Transaction, row: Row, port_id: str, fixed: str | None) -> None
         )
     _refuse_used(tx, row, port_id, one["ip_address"], way)
     row.update(way.ids(), port_id=port_id, fixed_ip_address=one["ip_address"], port_details=_details(target))
+    dns.follow_target(tx, row, target)
 
 
 def _refuse_used(tx: Transaction, row: Row, port_id: str, fixed: str, way: router.Way) -> None:
@@ -310,7 +317,9 @@ def release_port(tx: Transaction, row: Row) -> None:
     for fip in tx.list(FLOATINGIP, FLOATINGIPS.c.id.in_(ids)) if ids else []:
         if fip["project_id"] != tx.context.project_id and not tx.context.is_admin:
             raise errors.FipAssociated(port_id=row["id"])
-        tx.update(FLOATINGIP, fip, {**fip, **NOWHERE})
+        led_nowhere = {**fip, **NOWHERE}
+        dns.follow_target(tx, led_nowhere, None)
+        tx.update(FLOATINGIP, fip, led_nowhere)
     port_forwarding.delete_all(tx, [one.id for one in found if one.kind == "port_forwarding"])
     ndp_proxy.delete_all(tx, [one.id for one in found if one.kind == ndp_proxy.KIND])
 
@@ -361,5 +370,5 @@ FLOATINGIP = Resource(
     strict_marker=True,
     quota="floatingip",
     extension="router",
-    internal=("floating_port_id", "gateway_port_id", "interface_port_id"),
+    internal=("floating_port_id", "gateway_port_id", "interface_port_id", "dns_published"),
 )

@@ -419,5 +419,12 @@ NETWORK = Resource(
     strict_marker=True,
     quota="network",
     visible_by_rbac=(access.SHARED, access.EXTERNAL),
-    shims=("provider", "external-net", "net-mtu", "net-mtu-writable", "network_availability_zone"),
+    shims=(
+        "provider",
+        "external-net",
+        "net-mtu",
+        "net-mtu-writable",
+        "network_availability_zone",
+        "dns-integration-domain-keywords",
+    ),
 )

@@ -25,13 +25,14 @@ from weft.ipam import allocate
 from weft.ipam.allocate import ALLOCATIONS
 from weft.registry import types as t
 from weft.registry import types_address as addresses
-from weft.registry import types_dns as dns
+from weft.registry import types_dns
 from weft.registry import types_network as net
 from weft.registry.attributes import REQUIRED, Attribute, read_only
 from weft.registry.resource import Resource, Row
 from weft.registry.strategy import Strategy
 from weft.resources import (
     binding,
+    dns,
     network,
     port_addresses,
     port_checks,
@@ -65,6 +66,7 @@ PORTS = Table(
     Column("extra_dhcp_opts", JSON, nullable=False),
     Column("dns_name", String(255), nullable=False, default=""),
     Column("dns_domain", String(255), nullable=False, default=""),
+    Column("dns_published", String(255), nullable=False, default="", server_default=""),
     Column("binding_host_id", String(255), nullable=False, default=""),
     Column("binding_vnic_type", String(64), nullable=False, default="normal"),
     Column("binding_profile", JSON, nullable=False),
@@ -102,9 +104,9 @@ ATTRIBUTES = (
     Attribute("binding:host_id", t.string_or_none(255), policy=True, extension="binding"),
     Attribute("binding:profile", t.dictionary_or_none, filter=False, policy=True, extension="binding"),
     Attribute("port_security_enabled", t.boolean, filter=False, policy=True, extension="port-security"),
-    Attribute("dns_name", dns.dns_name, default="", filter=False, extension="dns-integration"),
+    Attribute("dns_name", types_dns.dns_name, default="", filter=False, extension="dns-integration"),
     read_only("dns_assignment", t.anything, filter=False, extension="dns-integration"),
-    Attribute("dns_domain", dns.dns_domain, default="", filter=False, extension="dns-domain-ports"),
+    Attribute("dns_domain", types_dns.dns_domain, default="", filter=False, extension="dns-domain-ports"),
     *port_extensions.ATTRIBUTES,
     read_only("trunk_details", t.anything, filter=False, policy=True, extension="trunk-details"),
     *standard.stamps(tags_in_post=True),
@@ -188,7 +190,7 @@ class PortStrategy(Strategy):
 
     def view(self, tx: Transaction, row: Row) -> None:
         row["resource_request"] = None
-        row["dns_assignment"] = port_checks.dns_assignment(tx.config, row)
+        row["dns_assignment"] = dns.assignment(tx.config, row)
         if row.get("_trunk"):
             from weft.resources import trunk
 
@@ -236,7 +238,8 @@ class PortStrategy(Strategy):
         values["binding:host_id"] = values.get("binding:host_id") or ""
         values["binding:profile"] = values.get("binding:profile") or {}
         values["binding:vif_type"], values["binding:vif_details"] = "unbound", {}
-        values["dns_name"] = port_checks.kept_dns_name(tx.config, values["dns_name"])
+        values["dns_name"] = dns.kept(tx.config, values["dns_name"])
+        values["dns_published"] = dns.published(tx, values, on)
         port_extensions.prepare(tx, values, on)
         values["mac_address"] = port_macs.first(tx, values)
         values["allowed_address_pairs"] = port_checks.complete_pairs(values)
@@ -267,7 +270,9 @@ class PortStrategy(Strategy):
         if "extra_dhcp_opts" in changes:
             new["extra_dhcp_opts"] = port_checks.merge_dhcp_options(old["extra_dhcp_opts"], changes["extra_dhcp_opts"])
         if "dns_name" in changes:
-            new["dns_name"] = port_checks.kept_dns_name(tx.config, new["dns_name"])
+            new["dns_name"] = dns.kept(tx.config, new["dns_name"])
+        if changes.keys() & {"dns_name", "dns_domain"}:
+            new["dns_published"] = dns.published(tx, new, network.load(tx, old["network_id"]))
         if is_trusted(new["device_owner"]):
             new["port_security_enabled"] = False
         if "fixed_ips" in changes or new["mac_address"] != old["mac_address"]:
@@ -407,7 +412,7 @@ PORT = Resource(
     tags=True,
     strict_marker=True,
     quota="port",
-    internal=("binding_segment_id",),
+    internal=("binding_segment_id", "dns_published"),
     shims=(
         "ip-substring-filtering",
         "port-mac-address-regenerate",

@@ -9,7 +9,6 @@ import msgspec
 from sqlalchemy import ColumnElement, and_, or_, select
 
 from weft import errors
-from weft.config import Config
 from weft.ipam.allocate import ALLOCATIONS
 from weft.registry.resource import Row
 from weft.resources import binding
@@ -17,8 +16,6 @@ from weft.store.transaction import Transaction
 
 MAY_BE_BLANK = frozenset({"router", "classless-static-route"})
 """Extra DHCP options that mean something without a value."""
-NO_DOMAIN = "openstacklocal"
-"""The default of dns_domain, which turns port names off."""
 
 
 def check(tx: Transaction, new: Row, old: Row | None) -> None:
@@ -111,25 +108,6 @@ def merge_dhcp_options(
 
 def _same_option(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return bool(one["opt_name"] == other["opt_name"] and one["ip_version"] == other["ip_version"])
-
-
-def kept_dns_name(config: Config, name: str) -> str:
-    """The dns_name that is stored: none while the installation has no domain of its own."""
-    return "" if config.api.dns_domain.rstrip(".") == NO_DOMAIN else name
-
-
-def dns_assignment(config: Config, row: Row) -> list[dict[str, str]]:
-    """Names of the port's addresses: its dns_name, or host-10-0-0-3 for the address 10.0.0.3."""
-    domain = (config.api.dns_domain.rstrip(".") + ".") if config.api.dns_domain else ""
-    found = []
-    for fixed in row["fixed_ips"]:
-        ip = fixed["ip_address"]
-        host = row["dns_name"] or "host-" + ip.replace(".", "-").replace(":", "-")
-        fqdn = host if host.endswith(".") else f"{host}.{domain}" if domain else host
-        found.append(
-            {"ip_address": ip, "hostname": host.partition(".")[0] if host.endswith(".") else host, "fqdn": fqdn}
-        )
-    return found
 
 
 def refuse_moved_leg(tx: Transaction, old: Row, new: Row) -> None:

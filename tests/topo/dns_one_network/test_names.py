@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from tests.topo.dns_one_network.conftest import V4
 from tests.topo.dns_one_network.resolver import ANSWER, Resolver
-from tests.topo.services_lab import Lab, subnet, uid
+from tests.topo.services_lab import Lab, leg, subnet, uid
+from weft.logical.model import Nat
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_programs("nsenter", "ip", "dig")]
 
@@ -92,3 +94,16 @@ def test_other_networks_have_other_names(lab: Lab) -> None:
     assert lab.dig("db2", "-x", "10.0.0.6") == ["db2.example.org."]
     assert lab.dig("db2", "db.example.org") == [ANSWER]
     assert lab.dig("vm", "-x", "10.0.0.6") == ["db.example.org."]
+
+
+def test_a_published_floating_ip_to_those_who_share_its_router(lab: Lab) -> None:
+    """To nobody else: a name outside belongs to whoever comes first, and no network may be told lies by another."""
+    other = lab.switch("other", subnet("o", "10.9.0.0/24"))
+    own = subnet("o", "10.9.0.0/24")
+    lab.configure(lab.port("stranger", other, (own, "10.9.0.5")))
+    named = Nat("f", "203.0.113.7", "10.0.0.6", uid("db"), fqdn="www.example.org.")
+    router = lab.router("r", leg("r", lab.view.switches[uid("net")], (V4, "10.0.0.1")))
+    lab.view.routers[router.id] = replace(router, nats=(named,))
+    lab.set()
+    assert lab.dig("vm", "www.example.org") == ["203.0.113.7"]
+    assert lab.dig("stranger", "www.example.org") != ["203.0.113.7"]

@@ -73,6 +73,8 @@ def render(view: HostView, others: Names, config: Config, namespace: str) -> Sna
     }
     for router in view.routers.values():
         legs = tuple(leg.switch for leg in router.ports)
+        for leg in legs:  # floating IPs by name, to those who share a router with them
+            known.setdefault(leg, {}).update(((nat.external_ip, "", nat.fqdn), None) for nat in router.nats if nat.fqdn)
         if router.enabled and legs:
             places[names.router_namespace(namespace, router.id)] = legs
     local = local_ips.targets(view)

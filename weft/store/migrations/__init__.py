@@ -25,4 +25,4 @@ class Heads:
 
 
 # Kept by scripts/schema and scripts/revision, and here so that a start need not load Alembic to compare.
-HEADS = Heads(expand="e50066572", contract="c50066572")
+HEADS = Heads(expand="e77515d30", contract="c77515d30")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "e50066572"
+revision = "e77515d30"
 down_revision = None
 branch_labels = ("expand",)
 depends_on = None
@@ -577,6 +577,7 @@ def upgrade() -> None:
         sa.Column("extra_dhcp_opts", sa.JSON(), nullable=False),
         sa.Column("dns_name", sa.String(length=255), nullable=False),
         sa.Column("dns_domain", sa.String(length=255), nullable=False),
+        sa.Column("dns_published", sa.String(length=255), server_default="", nullable=False),
         sa.Column("binding_host_id", sa.String(length=255), nullable=False),
         sa.Column("binding_vnic_type", sa.String(length=64), nullable=False),
         sa.Column("binding_profile", sa.JSON(), nullable=False),
@@ -825,6 +826,9 @@ def upgrade() -> None:
         sa.Column("gateway_port_id", sa.String(length=36), nullable=True),
         sa.Column("interface_port_id", sa.String(length=36), nullable=True),
         sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("dns_name", sa.String(length=255), nullable=False),
+        sa.Column("dns_domain", sa.String(length=255), nullable=False),
+        sa.Column("dns_published", sa.String(length=510), server_default="", nullable=False),
         sa.Column("qos_policy_id", sa.String(length=36), nullable=True),
         sa.Column("description", sa.String(length=1024), server_default="", nullable=False),
         sa.Column("tags", sa.JSON(), server_default="[]", nullable=False),
