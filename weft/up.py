@@ -384,7 +384,8 @@ def ovn(config: Any, programs: Programs) -> list[Child]:
         with programs.present(config, "ovn"):
             programs.ovn(config, ready)
 
-    return [Child("ovn", run)] if config.api.backend == "ovn" else []
+    wanted = config.api.backends or (config.api.backend,)
+    return [Child("ovn", run)] if "ovn" in wanted else []
 
 
 def _say_ready(options: Options, config: Any, urls: Urls, clouds: Path, children: list[Child]) -> None:

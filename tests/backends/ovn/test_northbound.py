@@ -265,3 +265,34 @@ def test_edits_are_told_at_once_and_a_new_server_is_read_anew(server: Server, ma
     wait_until(lambda: asked)
     report = backend.set(desired, None)
     assert state(server) == right and "Logical_Switch_Port a was missing" in report.drift
+
+
+def test_who_is_taken_out_of_a_group_is_noticed_at_once(server: Server, make: Make) -> None:
+    desired = view(port("a", 10), port("b", 11))
+    backend = make()
+    backend.set(desired, None)
+    right = state(server)
+    asked: list[bool] = []
+    backend.watch(lambda keys: None)
+    backend.resync = lambda: asked.append(True)
+    server.nb.update("Port_Group", {"ports": ["set", []]}, name="pg_web")
+    wait_until(lambda: asked)
+    backend.set(desired, None)
+    assert state(server) == right
+    asked.clear()
+    server.clear()
+    wait_until(lambda: asked)
+    backend.set(desired, None)
+    assert state(server) == right
+
+
+def test_what_we_write_ourselves_asks_for_nothing(server: Server, make: Make) -> None:
+    backend = make()
+    backend.set(view(port("a", 10)), None)
+    told: list[Key] = []
+    backend.watch(told.extend)
+    backend.resync = lambda: told.append(Key("switch", "everything"))
+    changed(backend, view(port("a", 10, groups=()), port("b", 11)), Key("port", "a"), Key("port", "b"))
+    server.nb.add("Logical_Switch", name="theirs")
+    backend.set(view(), None)
+    assert told == []

@@ -67,7 +67,7 @@ class Picture:
 
 
 class OvnBackend:
-    """OVN. `resync` is called, from a thread, when the database was read anew and may be another."""
+    """OVN. `resync` is called, from a thread, when only a full pass can tell what is there."""
 
     name = "ovn"
     capabilities = CAPABILITIES

@@ -19,7 +19,7 @@ import ovs.poller
 from ovs.stream import Stream
 
 from weft.backends.ovn.delta import Operation
-from weft.backends.ovn.rows import COLUMNS, HOLDERS, IDENTIFYING, ROOTS, Hold, Ref, Value, identity
+from weft.backends.ovn.rows import BELONGING, COLUMNS, HOLDERS, IDENTIFYING, ROOTS, Hold, Ref, Value, identity
 from weft.config import Ovn
 
 LOG = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Northbound:
 
     def watch(self, moved: Callable[[set[Ref]], None], again: Callable[[], None]) -> None:
         """Call `moved` from a thread with rows of ours that others have changed, made or deleted; `again` when the whole
-        database was read anew."""
+        database was read anew, or what belongs where was changed."""
         self._moved, self._again = moved, again
 
     def wait(self, seconds: float = PATIENCE) -> None:
@@ -260,10 +260,14 @@ class Northbound:
             return
         moved, self._idl.moved = self._idl.moved, []
         touched: set[Ref] = set()
+        torn = False
         for event, row, updates in moved:
+            torn = torn or (not self._writing and self._tears(event, row, updates))
             touched |= self._take(event, row, updates)
         if touched and not self._writing:
             self._moved(touched)
+        if torn:
+            self._again()
 
     def _begin(self) -> None:
         self._idl.moved = []
@@ -278,6 +282,21 @@ class Northbound:
         self._ready.set()
         if again:
             self._again()
+
+    def _tears(self, event: str, row: Any, updates: Any) -> bool:
+        """Whether somebody took rows of ours out of sets, or put them into some: only a full pass looks at these."""
+        ref = self._refs.get(row.uuid)
+        columns = BELONGING.get(row._table.name, ())
+        if ref is None or event == ovs.db.idl.ROW_CREATE:
+            return False
+        if event == ovs.db.idl.ROW_DELETE:
+            return bool(columns) or ref.table == "DNS"
+        for column in columns:
+            if hasattr(updates, column):
+                old, new = getattr(updates, column), getattr(row, column)
+                if any(one.uuid in self._refs for one in set(old) ^ set(new)):
+                    return True
+        return ref.table == "DNS" and hasattr(updates, "records")
 
     def _take(self, event: str, row: Any, updates: Any) -> set[Ref]:
         """One change; returns whom it concerns."""
