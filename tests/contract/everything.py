@@ -354,9 +354,9 @@ def _settle(e: Everything) -> None:
         return made
 
     network("outside", "198.18.0.0/16", **{"router:external": True, "is_default": True})
-    network("flat", "10.128.0.0/16")
+    network("flat", "10.128.0.0/9")  # so large that the first address that is tried is free
     network("narrow")
-    network("inner", "10.129.0.0/24")
+    network("inner", "172.16.0.0/24")
     physical = {"provider:network_type": "vlan", "provider:physical_network": "physnet1"}
     network("segmented", **physical, **{"provider:segmentation_id": 1})
     gateway = {"external_gateway_info": {"network_id": e.base["outside"]}}

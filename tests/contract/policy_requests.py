@@ -128,7 +128,7 @@ ACTIONS: Mapping[str, Values] = {
     "remove_prefixes": lambda e: {"prefixes": ["10.0.0.0/24"]},
     "add_router_interface": lambda e: {"subnet_id": e.base["in onboarded"]},
     "remove_router_interface": lambda e: {"subnet_id": e.base["in routed"]},
-    "add_extraroutes": lambda e: {"router": {"routes": [{"destination": "10.9.0.0/24", "nexthop": "10.130.0.9"}]}},
+    "add_extraroutes": lambda e: {"router": {"routes": [{"destination": "10.9.0.0/24", "nexthop": "172.18.0.9"}]}},
     "remove_extraroutes": lambda e: {"router": {"routes": []}},
     "add_subports": lambda e: {
         "sub_ports": [{"port_id": e.base["loose port"], "segmentation_type": "vlan", "segmentation_id": 7}]
@@ -159,7 +159,7 @@ def prepare(e: Everything) -> None:
     """What the actions of ACTIONS need."""
     owner = e.owner
     e.base["private"] = owner.make("networks", pvlan=True)["id"]
-    for name, cidr in (("onboarded", "10.131.0.0/24"), ("routed", "10.130.0.0/24")):
+    for name, cidr in (("onboarded", "172.17.0.0/24"), ("routed", "172.18.0.0/24")):
         e.base[name] = owner.make("networks", name=name)["id"]
         subnet = owner.make("subnets", network_id=e.base[name], ip_version=4, cidr=cidr)
         e.base[f"in {name}"] = subnet["id"]

@@ -227,7 +227,12 @@ def shown(e: Everything, asked: Request, body: Any) -> Any:
         return inner
     wanted = e.entries[asked.collection]
     return next(
-        (row for row in inner if wanted.id in [row.get(key) for key in ("id", "network_id", "host", "type")]), None
+        (
+            row
+            for row in inner
+            if wanted.id in [row.get(key) for key in ("id", "network_id", "host", "type", "fixed_port_id")]
+        ),
+        None,
     )
 
 

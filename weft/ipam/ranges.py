@@ -88,8 +88,10 @@ def nth(ranges: Sequence[Range], index: int) -> int:
 def candidates(ranges: Sequence[Range], count: int, draw: random.Random) -> Iterator[list[int]]:
     """Addresses worth trying for `count` allocations, in batches that reach further and further.
 
-    The first batch draws from the first WINDOW addresses (more for bulk), each next one from twice as many, the last from
-    all. Pools that fit one window are tried whole, so that nothing free is missed there.
+    The first batch draws from the first WINDOW addresses (more for bulk), the next one from those up to four times as far,
+    and so on, the last from all that are left. The first holds one address of each window besides, the farthest at its
+    beginning: where the first window is full it is one of these, and nobody looks again. Pools that fit one window are
+    tried whole, so that nothing free is missed there.
     """
     total = size(ranges)
     if total <= WINDOW:
@@ -97,15 +99,25 @@ def candidates(ranges: Sequence[Range], count: int, draw: random.Random) -> Iter
         draw.shuffle(order)
         yield [nth(ranges, index) for index in order]
         return
-    window, lower = min(total, max(WINDOW, count * 100)), 0
     wanted = max(DRAWS, count * 2)
+    windows = _windows(total, max(WINDOW, count * 100))
+    beyond = [draw.randrange(lower, upper) for lower, upper in reversed(windows[1:])]
+    for lower, upper in windows:
+        indexes = {draw.randrange(lower, upper) for _ in range(wanted)}
+        yield [nth(ranges, index) for index in (*beyond, *indexes)]
+        beyond = []
+
+
+def _windows(total: int, first: int) -> list[tuple[int, int]]:
+    """(lower, upper) of at most BATCHES windows that divide `total` addresses; each reaches four times as far as the last."""
+    windows, lower, window = [], 0, first
     for batch in range(BATCHES):
         upper = total if batch == BATCHES - 1 else min(total, window)
-        indexes = {lower + draw.randrange(upper - lower) for _ in range(wanted)}
-        yield [nth(ranges, index) for index in indexes]
+        windows.append((lower, upper))
         if upper == total:
-            return
+            break
         lower, window = upper, window * 4
+    return windows
 
 
 def free(ranges: Iterable[Range], used: Collection[int]) -> Iterable[int]:
