@@ -8,6 +8,7 @@ import os
 import queue
 import resource
 import socket
+import stat
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -163,7 +164,13 @@ def end(connection: Connection, port: int) -> bool:
 
 @contextlib.contextmanager
 def _borrowed(fd: int) -> Iterator[socket.socket]:
-    """A socket of somebody else's, under a descriptor of our own. Raises OSError if it is none."""
+    """A socket of somebody else's, under a descriptor of our own. Raises OSError if it is none.
+
+    Nothing else is copied: to close any descriptor of a file lets go of all locks that this process has on it (fcntl(2)), and
+    SQLite without its locks is alone in its own opinion.
+    """
+    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+        raise OSError
     copy = os.dup(fd)
     try:
         one = socket.socket(fileno=copy)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import resource
 import select
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -158,3 +162,15 @@ def test_of_too_many_connections_the_silent_ones_end(clients: Clients, monkeypat
         monkeypatch.setattr(connections, "SILENT", 0.2)
         guard._look(False)
         assert [ours.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) for _, ours in pairs[:3]] == [b""] * 3
+
+
+def test_looking_at_connections_lets_go_of_no_lock(tmp_path: Path) -> None:
+    """SQLite's locks are POSIX's: they go when any descriptor of the file is closed by the process that has them."""
+    probe = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+b'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    path = tmp_path / "weft.db"
+    path.touch()
+    with path.open("r+b") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        assert list(connections.connections(1)) == []
+        assert subprocess.run([sys.executable, "-c", probe, path], capture_output=True, check=False).returncode == 1
+    assert subprocess.run([sys.executable, "-c", probe, path], capture_output=True, check=False).returncode == 0
