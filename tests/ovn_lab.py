@@ -233,7 +233,8 @@ class Chassis:
         self.vsctl(*line[1:])
 
     def unplug(self, *links: str) -> None:
-        self.vsctl(*[word for link in links for word in ("--", "--if-exists", "del-port", "br-int", link)][1:])
+        wait = [] if self.programs.alive("ovs-vswitchd") else ["--no-wait"]
+        self.vsctl(*wait, *[word for link in links for word in ("--", "--if-exists", "del-port", "br-int", link)][1:])
 
     def leave(self) -> None:
         """As an operator takes a host away: ovn-controller is told to stop for good and deletes its chassis."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import subprocess
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,10 +35,11 @@ EXTERNAL = Segment("flat", "physnet1")
 _serial = itertools.count(1)
 
 
-def settings(cloud: Ovn, **api: Any) -> Config:
-    """The configuration of a Weft whose dataplane is that cloud."""
-    ovn = {"ovn_nb_connection": (cloud.northbound_remote,), "ovn_sb_connection": (cloud.southbound_remote,)}
-    return configuration.load(api={"backend": "ovn", "host": "api", **api}, ovn=ovn)
+def settings(cloud: Ovn, **more: Any) -> Config:
+    """The configuration of a Weft whose dataplane is that cloud; `more` options of [ovn]."""
+    nb, sb = (tuple(remote.split(",")) for remote in (cloud.northbound_remote, cloud.southbound_remote))
+    ovn = {"ovn_nb_connection": nb, "ovn_sb_connection": sb, **more}
+    return configuration.load(api={"backend": "ovn", "host": "api"}, ovn=ovn)
 
 
 @dataclass
@@ -81,6 +84,11 @@ class Plane:
         self.plugged |= {device.port: host for device in devices}
         self.namespaces += [device.namespace for device in devices]
 
+    def plug_also(self, host: str, device: Device) -> None:
+        """The same port on one more host, as while a workload migrates."""
+        plug(self.cloud.chassis[host], [device])
+        self.namespaces.append(device.namespace)
+
     def unplug(self, port: str) -> None:
         unplug(self.cloud.chassis[self.plugged.pop(port)], port)
 
@@ -95,6 +103,16 @@ class Plane:
             self.unplug(port)
         for namespace in dict.fromkeys(self.namespaces):
             netns.delete(namespace)
+
+
+@dataclass
+class Wire:
+    """What was seen on a link."""
+
+    seen: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        return [line for line in self.seen if " > " in line]
 
 
 class OvnLab(lab.Lab):
@@ -181,6 +199,27 @@ class OvnLab(lab.Lab):
     def unplug(self, name: str) -> None:
         self.plane.unplug(lab.uid(name))
 
+    @contextlib.contextmanager
+    def sniff(self, host: str, link: str, expression: str) -> Iterator[Wire]:
+        """What passes by a link of that host until the block ends."""
+        namespace = self.cloud.chassis[host].namespace
+        line = ["nsenter", f"--net=/run/netns/{namespace}", "tcpdump", "-nneUl", "-i", link, expression]
+        process = subprocess.Popen(line, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert process.stderr is not None
+        while "listening on" not in process.stderr.readline():
+            assert process.poll() is None
+        wire = Wire()
+        try:
+            yield wire
+        finally:
+            time.sleep(lab.PATIENCE)  # tcpdump hands over what the kernel gave it late
+            process.terminate()
+            wire.seen = (process.communicate(timeout=10)[0] or "").splitlines()
+
+    def forget(self, namespace: str) -> None:
+        """A machine outside goes."""
+        netns.delete(namespace)
+
     def attach(self, name: str) -> None:
         """It is attached by being plugged."""
 
@@ -200,11 +239,12 @@ class OvnRouterLab(router_lab.Lab):
     hides_neighbours = False
 
     cloud: Ovn = None  # type: ignore[assignment]
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.prefix = f"{self.prefix}r{next(_serial)}"
         self.view = HostView("")
-        self.plane = Plane(self.cloud, self.view, settings(self.cloud))
+        self.plane = Plane(self.cloud, self.view, settings(self.cloud, **self.options))
         self._hosts = itertools.cycle(sorted(self.cloud.chassis))
         self._outside: list[str] = []
 
@@ -294,15 +334,13 @@ class OvnRouterLab(router_lab.Lab):
     def restart(self) -> None:
         self.plane.restart()
 
+    def lives(self, gateway: str) -> str:
+        """The host where that gateway is."""
+        hosts = {row["_uuid"]: row["hostname"] for row in self.cloud.sb.rows("Chassis", "_uuid", "hostname")}
+        (row,) = self.cloud.sb.rows("Port_Binding", "chassis", logical_port=f"cr-lrp-{gateway}")
+        return str(hosts[row["chassis"]])
+
 
 def _of_its_address(one: PortForwarding) -> PortForwarding:
     """It belongs to the floating IP of its address, as in the API."""
     return replace(one, floating_ip=router_lab.uid(f"floating {one.external_ip}"))
-
-
-def counted(namespace: str, link: str) -> tuple[int, int]:
-    """(received, sent) packets of a link."""
-    line = ["nsenter", f"--net=/run/netns/{namespace}", "cat"]
-    line += [f"/sys/class/net/{link}/statistics/{what}_packets" for what in ("rx", "tx")]
-    received, sent = subprocess.run(line, capture_output=True, text=True, check=True).stdout.split()
-    return int(received), int(sent)
