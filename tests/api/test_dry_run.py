@@ -65,7 +65,7 @@ def test_update_action_tag_quota_and_delete(api: Api, network: str) -> None:
     status, body = api.delete(f"networks/{network}?dry_run=true")
     assert (status, body["dry_run"]["status"]) == (200, 204)
     kinds = {(change["kind"], change["operation"]) for change in body["dry_run"]["changes"]}
-    assert kinds == {("network", "delete"), ("subnet", "delete")}
+    assert kinds == {("network", "delete"), ("subnet", "delete"), ("segment", "delete")}
     assert everything(api) == before
 
 
