@@ -15,6 +15,7 @@ from tests.ovn_db import Refused
 from tests.ovn_lab import PROGRAMS, Ovn
 from tests.topo.lab import Lab
 from tests.topo.router_lab import Lab as RouterLab
+from tests.topo.services_lab import Lab as ServicesLab
 
 pytestmark = pytest.mark.needs_root
 
@@ -102,6 +103,21 @@ def router_lab(prefix: str, request: pytest.FixtureRequest, dataplane: str) -> I
         made: RouterLab = OvnRouterLab(prefix, cloud=request.getfixturevalue("clouds").empty())
     else:
         made = RouterLab(prefix)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def services_lab(prefix: str, request: pytest.FixtureRequest, dataplane: str) -> Iterator[ServicesLab]:
+    """The same of the scenarios that are about DHCP."""
+    if dataplane == "ovn":
+        from tests.topo.ovn_lab import OvnServicesLab
+
+        made: ServicesLab = OvnServicesLab(prefix, cloud=request.getfixturevalue("clouds").empty())
+    else:
+        made = ServicesLab(prefix)
     try:
         yield made
     finally:

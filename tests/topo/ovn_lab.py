@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from tests.ovn_lab import Ovn, run, wait_until
 from tests.ovn_workload import Device, plug, unplug
-from tests.topo import lab, router_lab
+from tests.topo import lab, router_lab, services_lab
 from weft import config as configuration
 from weft.backends.interface import Report
 from weft.backends.linux import netns
@@ -22,6 +25,7 @@ from weft.config import Config
 from weft.logical.model import (
     Acl,
     Address,
+    DhcpOptions,
     HostView,
     Key,
     LogicalPort,
@@ -39,7 +43,7 @@ def settings(cloud: Ovn, **more: Any) -> Config:
     """The configuration of a Weft whose dataplane is that cloud; `more` options of [ovn]."""
     nb, sb = (tuple(remote.split(",")) for remote in (cloud.northbound_remote, cloud.southbound_remote))
     ovn = {"ovn_nb_connection": nb, "ovn_sb_connection": sb, **more}
-    return configuration.load(api={"backend": "ovn", "host": "api"}, ovn=ovn)
+    return configuration.load(api={"backend": "ovn", "host": "api", "dns_domain": "example.org"}, ovn=ovn)
 
 
 @dataclass
@@ -344,3 +348,48 @@ class OvnRouterLab(router_lab.Lab):
 def _of_its_address(one: PortForwarding) -> PortForwarding:
     """It belongs to the floating IP of its address, as in the API."""
     return replace(one, floating_ip=router_lab.uid(f"floating {one.external_ip}"))
+
+
+@dataclass(repr=False)
+class OvnServicesLab(services_lab.Lab):
+    """As the services' `Lab`: DHCP is OVN's own, the next workload is on the next host."""
+
+    cloud: Ovn = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        self.prefix = f"{self.prefix}s{next(_serial)}"
+        self.view = HostView("")
+        self.said = ""
+        self.plane = Plane(self.cloud, self.view, settings(self.cloud, dns_servers=("169.254.169.254",)))
+        self._hosts = itertools.cycle(sorted(self.cloud.chassis))
+        self.folder = Path(tempfile.mkdtemp(prefix=self.prefix))
+        (self.folder / "script").write_text(services_lab.SCRIPT)
+        (self.folder / "script").chmod(0o755)
+
+    def close(self) -> None:
+        for file in self.folder.glob("*.pid"):
+            subprocess.run(["kill", file.read_text().strip()], check=False, capture_output=True)
+        self.plane.close()
+        shutil.rmtree(self.folder)
+
+    def switch(self, name: str, *subnets: DhcpOptions, mtu: int = 1450) -> LogicalSwitch:
+        segment = Segment("geneve", None, 7)
+        project = services_lab.uid(f"project of {name}")
+        made = LogicalSwitch(services_lab.uid(name), name, project, mtu, (segment,), subnets)
+        self.view.switches[made.id] = made
+        return made
+
+    def port(
+        self, name: str, switch: LogicalSwitch, *addresses: tuple[DhcpOptions, str], **changes: Any
+    ) -> LogicalPort:
+        return super().port(name, switch, *addresses, host=next(self._hosts), **changes)
+
+    def plug(self, port: LogicalPort) -> None:
+        self.plane.plug(port.host, Device(self.at(port.name), port.id, port.mac, (), 1450))
+        self.sh(port.name, "ip link set lo up")
+
+    def unplug(self, port: LogicalPort) -> None:
+        self.plane.unplug(port.id)
+
+    def set(self, **arguments: Any) -> None:
+        assert self.plane.set(None).failed == {}

@@ -6,9 +6,14 @@ import pytest
 
 from tests.topo.services_lab import Lab, subnet
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.needs_programs("nsenter", "ip", "dhclient")]
+pytestmark = [
+    pytest.mark.needs_root,
+    pytest.mark.dataplanes("linux", "ovn"),
+    pytest.mark.needs_programs("nsenter", "ip", "dhclient"),
+]
 
 
+@pytest.mark.dataplanes("linux", because="OVN has no name server of its own to name")
 def test_stateful(lab: Lab) -> None:
     v6 = subnet("v6", "fd00:1::/64", "fd00:1::1", ra_mode="dhcpv6-stateful", address_mode="dhcpv6-stateful")
     lab.port("vm", lab.switch("net", v6), (v6, "fd00:1::5"))
