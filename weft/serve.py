@@ -13,13 +13,15 @@ from typing import Any
 
 from weft import up
 from weft.preparation import in_child
-from weft.serving import LEAVE, configure
+from weft.serving import LEAVE, configure, turn_away
 from weft.supervisor import Child, StartError, Supervisor
 
 LOG = logging.getLogger(__name__)
 
 FIRST_FD = 3
 """The first descriptor that systemd hands over."""
+ACCEPT = 0.2
+"""Seconds in which the processes take the connections that are there already, before they end."""
 RELOAD = 20
 """Seconds in which the database must answer a reload."""
 
@@ -75,7 +77,14 @@ def _run(config: Any, options: up.Options, programs: up.Programs) -> int:
                 json.dumps({"ready": True, "pid": os.getpid(), "network_url": url, "processes": processes}), flush=True
             )
 
-    Supervisor(children, reload, lambda: tell_systemd("READY=1")).supervise(ready)
+    def stopping() -> None:
+        """Let a proxy take new connections elsewhere; those to systemd's socket wait in it for the next start."""
+        tell_systemd("STOPPING=1")
+        if given is None:
+            turn_away(listener)
+            time.sleep(ACCEPT)
+
+    Supervisor(children, reload, lambda: tell_systemd("READY=1"), stopping).supervise(ready)
     LOG.info("stopped")
     return 0
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import logging
 import os
 import signal
 import socket
+import struct
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +38,8 @@ LOGGING = {
 }
 
 
+#: socket(7), bpf(4)
+SO_ATTACH_FILTER, BPF_RET = 26, 6
 #: the signal for a process that another one is about to replace
 LEAVE = signal.SIGUSR1
 #: milliseconds after which a client that takes nothing of what we send is given up (TCP_USER_TIMEOUT, tcp(7))
@@ -66,6 +70,16 @@ def configure(listener: socket.socket) -> socket.socket:
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK)
     listener.setblocking(False)
     return listener
+
+
+def turn_away(listener: socket.socket) -> None:
+    """Let no further client connect; those who have are accepted yet. Who tries is refused when the last process ends.
+
+    Not by shutdown(2), which would reset those who have: by a filter that drops every packet to it (socket(7)).
+    """
+    drop = ctypes.create_string_buffer(struct.pack("HBBI", BPF_RET, 0, 0, 0))
+    program = struct.pack("HL", 1, ctypes.addressof(drop))
+    listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
 
 @dataclass(frozen=True)

@@ -76,14 +76,16 @@ class Supervisor:
         children: list[Child],
         reload: Callable[[], list[Child]] | None = None,
         reloaded: Callable[[], None] = lambda: None,
+        stopping: Callable[[], None] = lambda: None,
     ) -> None:
         """With `reload`, SIGHUP does not stop: the children that it returns replace those that run.
 
-        `reloaded` is called afterwards, also when nothing could be replaced.
+        `reloaded` is called afterwards, also when nothing could be replaced; `stopping` before the children are stopped.
         """
         self.children = children
         self._reload = reload
         self._reloaded = reloaded
+        self._before_stop = stopping
         self._reloading = False
         self._selector = selectors.DefaultSelector()
         self._stopping = 0
@@ -289,8 +291,10 @@ class Supervisor:
 
     def _stop(self) -> None:
         """End the children, the last started first; a second signal, or STOP seconds, and they are killed."""
-        deadline = time.monotonic() + STOP
         asked = self._stopping
+        self._before_stop()
+        self._take_leave(asked)
+        deadline = time.monotonic() + STOP
         alive = [child for child in reversed(self.children) if child.pid]
         for position, child in enumerate(alive):
             os.kill(child.pid, signal.SIGTERM)
@@ -303,6 +307,15 @@ class Supervisor:
                     _kill(child)
                     break
                 self._wait(min(left, 0.5))
+
+    def _take_leave(self, asked: int) -> None:
+        """Let those who can end their connections with the next answers, for a moment, or until a second signal."""
+        leaving = [child for child in self.children if child.leave and child.ready]
+        for child in leaving:
+            _tell(child, child.leave)
+        until = time.monotonic() + GOOD_BYE
+        while (left := until - time.monotonic()) > 0 and self._stopping == asked and any(map(_runs, leaving)):
+            self._wait(left)
 
 
 def end_with(parent: int) -> None:

@@ -123,7 +123,7 @@ class Load:
 
     def __init__(self, url: str, clients: int, connect: Callable[[], http.client.HTTPConnection] | None = None) -> None:
         self.connect = connect or (lambda: http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE))
-        self.answered = 0
+        self.asked = self.answered = 0
         self.refused: list[str] = []
         self.over = False
         kinds = [self._keep if number % 2 else self._renew for number in range(clients)]
@@ -133,10 +133,13 @@ class Load:
 
     def _ask(self, connection: http.client.HTTPConnection) -> bool:
         """Whether the connection may be used again."""
-        connection.request("GET", "/")
+        self.asked += 1
+        # one that no proxy may ask twice, and one that it may
+        what, status = (("POST", "/v2.0/networks"), 401) if self.asked % 2 else (("GET", "/"), 200)
+        connection.request(*what)
         answer = connection.getresponse()
         answer.read()
-        if answer.status != 200:
+        if answer.status != status:
             raise http.client.HTTPException(f"status {answer.status}")
         self.answered += 1
         return answer.getheader("Connection") != "close"
@@ -266,6 +269,24 @@ def test_a_reload_that_fails_leaves_everything_as_it_is(cloud: Cloud, more: str,
     assert len(cloud.workers()) == 4
 
 
+@pytest.mark.slow
+def test_every_process_looks_at_policy_files(cloud: Cloud, keystone: dict[str, Any]) -> None:
+    headers, policy = {"X-Auth-Token": token(keystone)}, cloud.file.parent / "policy.yaml"
+
+    def answers() -> set[int]:
+        body = {"network": {}}
+        return {ask(cloud.url, "/v2.0/networks?dry_run=true", "POST", headers, body)[0] for _ in range(8)}
+
+    assert answers() == {200}
+    policy.write_text('{"create_network": "!"}')
+    eventually(lambda: answers() == {403})
+    policy.write_text('{"create_network": ')
+    said = "cannot be read; the rules stay as they were"
+    eventually(lambda: answers() == {403} and cloud.log.read_text().count(said) == 2)
+    policy.unlink()
+    eventually(lambda: answers() == {200})
+
+
 def test_of_two_services_one_keeps_house(file: Path, tmp_path: Path, database: str) -> None:
     env = {"OS_DATABASE__CONNECTION": database}
     store = Store(config.load(database={"connection": database}))
@@ -342,6 +363,7 @@ def test_under_systemd(file: Path, tmp_path: Path) -> None:
         assert told.recv(100).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
         assert told.recv(100) == b"READY=1"
         process.send_signal(signal.SIGTERM)
+        assert told.recv(100) == b"STOPPING=1"
         assert process.wait(PATIENCE) == 0
     told.close()
     listener.close()
