@@ -147,6 +147,7 @@ UNASKED = {
     "create_agent": "agents report themselves",
     "create_rbac_policy:target_project": "the API knows no such attribute",
     "update_rbac_policy:target_project": "the API knows no such attribute",
+    **{f"{verb}_segments_tags": "segments have no tags" for verb in ("create", "get", "update", "delete")},
 }
 """Rule -> why no request asks it."""
 
