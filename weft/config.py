@@ -254,6 +254,8 @@ class Linux:
     dns_servers: tuple[str, ...] = option(
         (), "Resolvers (address or address:port) of what is no port's name; empty: /etc/resolv.conf's."
     )
+    metering_measure_interval: int = option(30, "Seconds after which routers at last count for a new metering label.")
+    metering_report_interval: int = option(300, "Seconds between two messages about what metering labels counted.")
     audit_interval: int = option(300, "Seconds between full passes that find and mend drift no event announced.")
 
 

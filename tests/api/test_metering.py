@@ -148,13 +148,14 @@ def test_extensions(api: Api) -> None:
     assert {"metering", "metering_source_and_destination_fields"} <= aliases
 
 
-class TestLinux:
-    """The Linux dataplane counts nothing."""
+@pytest.mark.parametrize(("backend", "status"), [("linux", 200), ("ovn", 404)])
+class TestDataplanes:
+    """Linux hosts count, OVN's do not."""
 
     @pytest.fixture
-    def options(self) -> dict[str, dict[str, Any]]:
-        return {"api": {"backend": "linux"}}
+    def options(self, backend: str) -> dict[str, dict[str, Any]]:
+        return {"api": {"backends": [backend]}}
 
-    def test_metering_is_not_offered(self, api: Api) -> None:
-        assert "metering" not in {row["alias"] for row in api.list("extensions")}
-        assert api.admin.get(LABELS)[0] == 404
+    def test_metering_is_offered_where_somebody_counts(self, api: Api, status: int) -> None:
+        assert api.get("extensions/metering")[0] == status
+        assert api.admin.get(LABELS)[0] == status

@@ -186,6 +186,17 @@ def _with_host_namespace(config: Config) -> Config:
     return config
 
 
+def _meter(config: Config, store: Store, backend: Backend, engine: Reconciler, ring: Callable[[], None]) -> None:
+    from weft.agent.metering import Metering
+    from weft.backends.linux.backend import LinuxBackend
+
+    if not isinstance(backend, LinuxBackend):
+        return
+    metering = Metering(config, store, backend.meters(), lambda: engine.view, ring)
+    engine.every(config.linux.metering_measure_interval, metering.measure)
+    engine.every(config.linux.metering_report_interval, metering.report)
+
+
 def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
     """Work until SIGTERM or SIGINT; the dataplane stays as it is. Calls `ready` when it first equals the database."""
     _allow_many_files()
@@ -199,6 +210,7 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
     heartbeat = Heartbeat(config, store, backend, engine, ring)
     engine.every(config.api.report_interval, heartbeat.beat)
     engine.every(max(config.api.agent_down_time / 2, 1), heartbeat.stand_in)
+    _meter(config, store, backend, engine, ring)
     if config.linux.external_cidr and config.api.backend != "ovn":
         engine.every(config.api.report_interval, lambda: _mend_external(config))
     for number in (signal.SIGTERM, signal.SIGINT):

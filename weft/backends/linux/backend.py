@@ -13,6 +13,7 @@ from weft.backends.linux import bind, firewall, flows, judge, links, names, netn
 from weft.backends.linux.capabilities import CAPABILITIES
 from weft.backends.linux.host import Host, Open
 from weft.backends.linux.links import Delete, Link
+from weft.backends.linux.metering import Meters
 from weft.backends.linux.monitor import Monitor
 from weft.backends.linux.nft import NftError
 from weft.backends.linux.parts import Responder, Routers
@@ -72,6 +73,10 @@ class LinuxBackend:
     def bind(self, port: Mapping[str, Any], segments: Sequence[Segment], facts: HostFacts) -> Binding | Unbound:
         """A bridge port, or why not."""
         return bind.bind(port, segments, facts)
+
+    def meters(self) -> Meters:
+        """What counts in the routers of this host."""
+        return Meters(self._namespace, self._routers.transacted if self._routers else lambda *_: None)
 
     def close(self) -> None:
         """Stop threads and close sockets; packets go on."""

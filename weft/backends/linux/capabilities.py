@@ -19,6 +19,8 @@ CAPABILITIES = frozenset(
         "l3-ext-ndp-proxy",
         "l3-ndp-proxy",
         "local_ip",
+        "metering",
+        "metering_source_and_destination_fields",
         "net-mtu",
         "port-security",
         "provider",

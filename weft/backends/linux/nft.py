@@ -122,6 +122,17 @@ class Nft:
         objects: list[dict[str, Any]] = json.loads(output)["nftables"]
         return [thing for thing in objects if "metainfo" not in thing]
 
+    def reset_counters(self, family: str, table: str) -> list[dict[str, Any]]:
+        """The named counters of a table as in `read`, which count from zero on from that moment; no transaction."""
+        try:
+            output = self._run(f"reset counters table {family} {table}", _JSON | _HANDLES)
+        except NftError as error:
+            if "No such file" in str(error):
+                return []
+            raise
+        objects: list[dict[str, Any]] = json.loads(output)["nftables"] if output.strip() else []
+        return [thing for thing in objects if "metainfo" not in thing]
+
     def elements(self, changes: Sequence[ElementChange]) -> None:
         """Add and remove elements of sets and maps in one transaction, past libnftables. NftError if any is refused
         (a removal of what is not there, an addition that contradicts an element); nothing changed then."""

@@ -23,6 +23,9 @@ class Routers(Protocol):
     def watch(self, report: Callable[[Iterable[Key]], None]) -> None:
         """Report, from a thread, routers in whose namespaces somebody else changed something."""
 
+    def transacted(self, router_id: str, before: int, after: int) -> None:
+        """Another part of ours changed nft rules in the router's namespace; the numbers of transactions before and after."""
+
     def names(self) -> Iterable[str]:
         """Names of links in the host namespace that are its own now (taps of legs): the backend's monitor calls for a set
         of `owner(name)` when one of them goes or is detached."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from weft.backends.interface import Report, Status
 from weft.backends.linux import conntrack, names, netlink, netns, nft, router, routes
@@ -100,6 +100,13 @@ class Routers:
                 self._watch.settle(router_id, namespace)
             except OSError as error:
                 LOG.warning("what others change in %s is only found by full passes: %s", namespace, error)
+
+    def transacted(self, router_id: str, before: int, after: int) -> None:
+        """A part of ours other than this one ran a transaction of nft in the router's namespace: nobody else did."""
+        with self._busy:
+            made = self._made.get(router_id)
+            if made is not None and (made.generation, after) == (before, before + 1):
+                self._made[router_id] = replace(made, generation=after)
 
     def close(self) -> None:
         """Stop threads; namespaces, links and rules stay."""

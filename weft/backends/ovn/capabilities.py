@@ -8,7 +8,17 @@ from typing import Any
 from weft.backends.linux import capabilities as linux
 from weft.logical.qos import RULES
 
-WITHOUT = frozenset({"expose-l3-conntrack-helper", "l3-conntrack-helper", "local_ip", "l3-ndp-proxy", "pvlan"})
+WITHOUT = frozenset(
+    {
+        "expose-l3-conntrack-helper",
+        "l3-conntrack-helper",
+        "local_ip",
+        "l3-ndp-proxy",
+        "pvlan",
+        "metering",
+        "metering_source_and_destination_fields",
+    }
+)
 """What a Linux host does and OVN does not."""
 BESIDES = frozenset({"vlan-transparent", "qinq"})
 """What OVN does and a Linux host does not."""
