@@ -8,10 +8,8 @@ NOT_YET = {
     "dhcp_agent_scheduler": "networks put on agents by hand",
     "dvr": "distributed routers",
     "evpn": "EVPN",
-    "external-gateway-multihoming": "several gateways of one router",
     "l3_agent_scheduler": "routers put on agents by hand",
     "l3-ha": "routers on several hosts",
-    "l3-ndp-proxy": "ND proxy",
 }
 """Extensions of the core API that nothing here offers -> what they are."""
 

@@ -45,8 +45,8 @@ def network(name: str, vni: int, **values: Any) -> Step:
     return make("networks", name, **{"provider:network_type": "vxlan", "provider:segmentation_id": vni, **values})
 
 
-def outside(name: str) -> Step:
-    flat = {"provider:network_type": "flat", "provider:physical_network": "external"}
+def outside(name: str, physical: str = "external") -> Step:
+    flat = {"provider:network_type": "flat", "provider:physical_network": physical}
     return make("networks", name, **flat, **{"router:external": True})
 
 
@@ -85,6 +85,15 @@ def attach(router: str, subnet: str) -> Step:
     return Step(f"{router}-{subnet}", "PUT", f"{path}/add_router_interface", body, undo)
 
 
+def further_gateway(router: str, outside: str, address: str, *after: str) -> Step:
+    """One more gateway of a router, which is created with one."""
+    fixed = [{"subnet_id": f"@{outside}", "ip_address": address}]
+    body = {"router": {"external_gateways": [{"network_id": f"@{outside[:-1]}", "external_fixed_ips": fixed}]}}
+    path = f"routers/@{router}"
+    undo = ("PUT", f"{path}/remove_external_gateways", body)
+    return Step(f"{router}-{outside}", "PUT", f"{path}/add_external_gateways", body, undo, after)
+
+
 def change(name: str, collection: str, of: str, now: dict[str, Any], before: dict[str, Any], *after: str) -> Step:
     """PUT `now`; taken back by PUT `before`."""
     path, member = f"{collection}/@{of}", _member(collection)
@@ -104,7 +113,8 @@ def forwarding(name: str, fip: str, port: str, ip: str, *way: str, **values: Any
 
 
 def _member(collection: str) -> str:
-    return collection.replace("-", "_")[:-1]
+    name = collection.replace("-", "_")
+    return f"{name[:-3]}y" if name.endswith("ies") else name[:-1]
 
 
 @dataclass

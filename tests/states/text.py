@@ -154,4 +154,6 @@ def _router(state: router.RouterState) -> list[str]:
     for destination, hops in sorted(state.routes.items()):
         ways = ", ".join(f"{hop.via} {hop.leg}{' onlink' if hop.onlink else ''}" for hop in sorted(hops))
         lines.append(f"route {destination} via {ways}")
+    lines += [f"rule IPv{version} mark {mark}" for version, mark in sorted(state.rules)]
+    lines += [f"proxy {ip} on {leg}" for leg, ip in sorted(state.proxied)]
     return [*lines, *(f"problem: {one}" for one in state.problems), *router.table(state).splitlines()]

@@ -7,6 +7,7 @@ CAPABILITIES = frozenset(
         "address-group",
         "allowed-address-pairs",
         "binding",
+        "enable-default-route-bfd",
         "enable-default-route-ecmp",
         "expose-l3-conntrack-helper",
         "external-gateway-multihoming",

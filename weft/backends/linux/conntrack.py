@@ -55,7 +55,8 @@ def stale(flow: Flow, now: Translation) -> bool:
     if answers_from != _inside(now, flow.protocol, flow.orig.dst, flow.orig.dport):
         return True
     source_translated = flow.reply.dst != flow.orig.src
-    return source_translated and flow.reply.dst not in (now.snat_ip, now.outward.get(flow.orig.src))
+    seen_as = flow.reply.dst
+    return source_translated and seen_as not in now.snat_ips and now.inward.get(seen_as) != flow.orig.src
 
 
 def _inside(now: Translation, protocol: int, ip: str, port: int) -> tuple[str, int]:

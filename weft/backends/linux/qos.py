@@ -88,19 +88,19 @@ def _limits(bandwidth: Limit | None, packets: Limit | None) -> list[str]:
     return rules
 
 
-def address_chains(gateway: str | None, held: Iterable[AddressQos]) -> dict[str, list[str]]:
+def address_chains(outside: str, held: Iterable[AddressQos]) -> dict[str, list[str]]:
     """Chains of a router's table for its external addresses, by name, the hook first: before anything is translated on the
-    way in, after everything is on the way out. `gateway`: the leg that they are behind."""
+    way in, after everything is on the way out. `outside`: the legs that they are behind, as nft writes them; '' for none."""
     found: dict[str, list[str]] = {}
     jumps: dict[str, list[str]] = {"in": [], "out": []}
-    for one in held if gateway else ():
+    for one in held if outside else ():
         for way, rules in (("in", _inward(one.qos, bandwidth=True)), ("out", _outward(one.qos, bandwidth=True))):
             if rules:
                 found[f"qos_{way}_{one.ip}"] = rules
                 jumps[way].append(f"{one.ip} : jump qos_{way}_{one.ip}")
     hooks = {
-        "in": ("prerouting priority raw - 10", f'iifname "{gateway}" ip daddr'),
-        "out": ("postrouting priority srcnat + 10", f'oifname "{gateway}" ip saddr'),
+        "in": ("prerouting priority raw - 10", f"iifname {outside} ip daddr"),
+        "out": ("postrouting priority srcnat + 10", f"oifname {outside} ip saddr"),
     }
     for way, (hook, match) in hooks.items():
         if jumps[way]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface, ip_network
 
-from weft.backends.linux import names, qos
+from weft.backends.linux import names, qos, uplinks
+from weft.backends.linux.uplinks import Hop, Uplink
 from weft.logical.model import ConntrackHelper, Gateway, LogicalRouter, PortForwarding, RouterPort
 
 METADATA_IP = "169.254.169.254"
@@ -47,14 +48,23 @@ SYSCTLS: Mapping[str, int] = {
     "net/ipv6/conf/all/accept_redirects": 0,
     "net/ipv6/conf/default/accept_redirects": 0,
     "net/ipv4/fib_multipath_hash_policy": 1,
+    # of several ways none is taken whose next hop does not answer ARP
+    "net/ipv4/fib_multipath_use_neigh": 1,
     "net/ipv6/conf/all/forwarding": 1,
     "net/ipv6/conf/default/forwarding": 1,
     "net/ipv6/conf/default/accept_dad": 0,
     "net/ipv6/conf/default/accept_ra": 0,
     "net/ipv6/conf/default/ndisc_notify": 1,
+    # for the addresses that legs have been told of, and no others
+    "net/ipv6/conf/all/proxy_ndp": 1,
     "net/ipv6/fib_multipath_hash_policy": 1,
 }
 """Settings of a router's namespace by path below /proc/sys; legs inherit `default` when they are made."""
+
+
+EQUAL_COST: Mapping[str, int] = {"base_reachable_time_ms": 5000, "delay_first_probe_time": 1}
+"""Settings of the legs to several next hops: one that dies is asked no later than 8 s after it was last heard, and given up
+3 s later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +85,12 @@ class Leg:
     floating: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Hop:
-    """One way of a route: the next router's address and the leg that leads there. `onlink`: in none of its subnets."""
-
-    via: str
-    leg: str
-    onlink: bool = False
-
-
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """Which address is which: `snat_ip` is the gateway's IPv4 address, `inward` external -> internal address of each
-    floating IP, `outward` the same the other way round, `forwardings` those of each external address."""
+    """Which address is which: `snat_ips` are the gateways' IPv4 addresses, the first one first, `inward` external -> internal
+    address of each floating IP, `outward` the same the other way round, `forwardings` those of each external address."""
 
-    snat_ip: str | None = None
+    snat_ips: tuple[str, ...] = ()
     inward: Mapping[str, str] = field(default_factory=dict)
     outward: Mapping[str, str] = field(default_factory=dict)
     forwardings: Mapping[str, tuple[PortForwarding, ...]] = field(default_factory=dict)
@@ -104,7 +105,9 @@ class Translation:
 class RouterState:
     """All that a router's namespace should hold.
 
-    `routes`: destination CIDR -> its ways (several: equal cost). `chains`: text of the nft table without the elements
+    `routes`: destination CIDR -> its ways (several: equal cost); "CIDR table N" is in another table than the main one.
+    `rules` say which table is asked (see `uplinks.rules`), `proxied` the addresses that each leg answers Neighbor
+    Solicitations for, `sessions` the next hops that BFD is spoken with and from where. `chains`: text of the nft table without the elements
     of its maps, which are in `elements`: map -> key -> value. `problems`: what was asked for and can't be, for
     the owner.
     """
@@ -116,46 +119,80 @@ class RouterState:
     chains: str
     elements: Mapping[str, Mapping[str, str]]
     translation: Translation
+    rules: frozenset[tuple[int, int]] = frozenset()
+    sessions: Mapping[Hop, str] = field(default_factory=dict)
+    proxied: frozenset[tuple[str, str]] = frozenset()
     problems: tuple[str, ...] = ()
 
 
-def render(router: LogicalRouter, host_namespace: str) -> RouterState:
-    """The state of `router`'s namespace below the host namespace of that name."""
-    translation = _translation(router)
+def render(router: LogicalRouter, host_namespace: str, dead: Collection[Hop] = ()) -> RouterState:
+    """The state of `router`'s namespace below the host namespace of that name. `dead`: next hops that are known to be."""
+    ups = uplinks.uplinks(router.gateways, {one.id: names.gateway_leg(one.id) for one in router.gateways})
+    translation = _translation(router, ups)
     legs = {leg.name: leg for leg in (_tenant_leg(port, router.enabled) for port in router.ports)}
-    gateway = None
-    if router.gateway is not None:
-        gateway = _gateway_leg(router.gateway, translation, router.enabled)
-        legs[gateway.name] = gateway
-    routes, problems = _routes(router, legs, gateway)
-    snat = router.gateway is not None and router.gateway.enable_snat
+    for gateway in router.gateways:
+        leg = _gateway_leg(gateway, _floating(router, gateway), router.enabled)
+        legs[leg.name] = leg
+    routes, problems = _routes(router, legs, ups, dead)
+    several = ups if len(ups) > 1 else ()
     return RouterState(
         namespace=names.router_namespace(host_namespace, router.id),
         enabled=router.enabled,
         legs=legs,
-        routes=routes,
-        chains=_chains(gateway.name if gateway else None, translation.snat_ip, snat, router),
-        elements=_elements(translation),
+        routes=routes | (uplinks.own_tables(several, routes) if router.enabled else {}),
+        chains=_chains(ups, router),
+        elements=_elements(translation) | (uplinks.elements(several, _by_gateway(router)) if several else {}),
         translation=translation,
-        problems=(*problems, *_unknown_protocols(router)),
+        rules=uplinks.rules(several),
+        sessions=uplinks.sessions(ups) if router.bfd and router.enabled else {},
+        proxied=frozenset(
+            (names.gateway_leg(gateway.id), ip)
+            for ip in router.ndp_proxies or ()
+            for gateway in router.gateways
+            if router.enabled and any(address.version == 6 for address in gateway.addresses)
+        ),
+        problems=(*problems, *_unknown_protocols(router), *(f"next hop {hop.via} is dead" for hop in sorted(dead))),
     )
 
 
-def _translation(router: LogicalRouter) -> Translation:
-    if router.gateway is None:
+def _translation(router: LogicalRouter, ups: Sequence[Uplink]) -> Translation:
+    if not ups:
         return Translation()
-    first = next((a.ip for a in router.gateway.addresses if a.version == 4), None)
+    place = {up.id: number for number, up in enumerate(ups)}
     nats = sorted((n for n in router.nats if ":" not in n.external_ip), key=lambda n: n.external_ip)
+    by_gateway = sorted(nats, key=lambda nat: -place.get(nat.gateway_port, 0))
     forwardings: dict[str, tuple[PortForwarding, ...]] = {}
     for forwarding in sorted(router.forwardings, key=lambda f: f.id):
         if ":" not in forwarding.external_ip and protocol_number(forwarding) is not None:
             forwardings[forwarding.external_ip] = (*forwardings.get(forwarding.external_ip, ()), forwarding)
     return Translation(
-        snat_ip=first,
+        snat_ips=tuple(up.snat_ip for up in ups if up.snat_ip),
         inward={nat.external_ip: nat.logical_ip for nat in nats},
-        outward={nat.logical_ip: nat.external_ip for nat in nats},
+        outward={nat.logical_ip: nat.external_ip for nat in by_gateway},
         forwardings=forwardings,
     )
+
+
+def _by_gateway(router: LogicalRouter) -> Iterable[tuple[str, str, str]]:
+    """(gateway, external, inner address) of each floating IP."""
+    return ((nat.gateway_port, nat.external_ip, nat.logical_ip) for nat in router.nats if ":" not in nat.external_ip)
+
+
+def _floating(router: LogicalRouter, gateway: Gateway) -> frozenset[str]:
+    """The external addresses of workloads that this gateway answers for; the first one also for those that do not say."""
+    known = {one.id for one in router.gateways}
+    first = gateway == router.gateways[0]
+    answered = [(nat.external_ip, nat.gateway_port) for nat in router.nats]
+    answered += [(one.external_ip, one.gateway_port) for one in router.forwardings if protocol_number(one) is not None]
+    return frozenset(ip for ip, by in answered if ":" not in ip and (by == gateway.id or (first and by not in known)))
+
+
+def neighbour_settings(state: RouterState) -> dict[str, int]:
+    """How the legs of a router deal with their neighbours, by path below /proc/sys."""
+    found = {f"net/ipv6/neigh/{leg}/proxy_delay": 0 for leg, _ in sorted(state.proxied)}
+    for hop in sorted(state.routes.get(uplinks.DEFAULTS[4], ())) if state.rules else ():
+        found |= {f"net/ipv4/neigh/{hop.leg}/{name}": value for name, value in EQUAL_COST.items()}
+    return found
 
 
 def _tenant_leg(port: RouterPort, enabled: bool) -> Leg:
@@ -170,7 +207,7 @@ def _tenant_leg(port: RouterPort, enabled: bool) -> Leg:
     )
 
 
-def _gateway_leg(gateway: Gateway, translation: Translation, enabled: bool) -> Leg:
+def _gateway_leg(gateway: Gateway, floating: frozenset[str], enabled: bool) -> Leg:
     own = {a.ip for a in gateway.addresses}
     return Leg(
         name=names.gateway_leg(gateway.id),
@@ -180,19 +217,17 @@ def _gateway_leg(gateway: Gateway, translation: Translation, enabled: bool) -> L
         mtu=gateway.mtu,
         up=enabled,
         addresses=tuple(f"{a.ip}/{a.prefixlen}" for a in gateway.addresses),
-        floating=frozenset(f"{ip}/32" for ip in translation.external - own),
+        floating=frozenset(f"{ip}/32" for ip in floating - own),
     )
 
 
 def _routes(
-    router: LogicalRouter, legs: Mapping[str, Leg], gateway: Leg | None
+    router: LogicalRouter, legs: Mapping[str, Leg], ups: Sequence[Uplink], dead: Collection[Hop]
 ) -> tuple[dict[str, frozenset[Hop]], tuple[str, ...]]:
     """The routes that the kernel does not make by itself. A leg that is down has none, as in the kernel."""
     nets = [(leg, ip_interface(text).network) for leg in legs.values() for text in leg.addresses]
     connected = {str(net) for _, net in nets}
-    routes: dict[str, frozenset[Hop]] = {}
-    if gateway is not None and router.gateway is not None and gateway.up:
-        routes = _default_routes(router.gateway.nexthops, gateway)
+    routes = uplinks.defaults(ups, router.ecmp, dead) if router.enabled else {}
     extra: dict[str, set[Hop]] = {}
     problems = []
     for route in router.routes:
@@ -214,20 +249,6 @@ def _unknown_protocols(router: LogicalRouter) -> Iterable[str]:
     for helper in router.helpers:
         if (helper.name, helper.protocol) not in KERNEL_HELPERS:
             yield f"conntrack helper {helper.name}: not known here for {helper.protocol}"
-
-
-def _default_routes(nexthops: Iterable[str], gateway: Leg) -> dict[str, frozenset[Hop]]:
-    """One for each IP version. Of several next hops the one in the subnet of the first address, which is also the SNAT
-    address: another might refuse packets from there."""
-    nets = [ip_interface(text).network for text in gateway.addresses]
-    routes = {}
-    for destination, version in (("0.0.0.0/0", 4), ("::/0", 6)):
-        ways = [via for via in map(ip_address, nexthops) if via.version == version]
-        if ways:
-            via = next((via for net in nets for via in ways if via in net), ways[0])
-            onlink = not via.is_link_local and not any(via in net for net in nets)
-            routes[destination] = frozenset({Hop(str(via), gateway.name, onlink)})
-    return routes
 
 
 def protocol_number(forwarding: PortForwarding) -> int | None:
@@ -274,23 +295,28 @@ MAPS: Mapping[str, str] = {
 """The maps of the table: everything that grows with the number of floating IPs is looked up, never walked through."""
 
 
-def _chains(gateway: str | None, snat_ip: str | None, enable_snat: bool, router: LogicalRouter) -> str:
-    """The table's maps, empty, and chains. `snat_ip` None: nothing of IPv4 is translated."""
-    lines = [f"map {name} {{ {kind}; }}" for name, kind in MAPS.items()]
+def _chains(ups: Sequence[Uplink], router: LogicalRouter) -> str:
+    """The table's maps, empty, and chains. Without an IPv4 address outside nothing of IPv4 is translated."""
+    maps = {**MAPS, **uplinks.MAPS} if len(ups) > 1 else MAPS
+    lines = [f"map {name} {{ {kind}; }}" for name, kind in maps.items()]
     helpers = [one for one in router.helpers if (one.name, one.protocol) in KERNEL_HELPERS]
     lines += sorted({_helper_object(helper) for helper in helpers})
     ours = f"{{ {DNS_PORT}, {METADATA_PORT} }}"
-    outside = gateway if snat_ip else None
+    translating = [up for up in ups if up.snat_ip]
     chains = {
-        "prerouting": ["type nat hook prerouting priority dstnat; policy accept;", *_prerouting(gateway, outside)],
+        "prerouting": [
+            "type nat hook prerouting priority dstnat; policy accept;",
+            *_prerouting(uplinks.names(ups) if ups else "", bool(translating)),
+        ],
         "postrouting": [
             "type nat hook postrouting priority srcnat; policy accept;",
-            *(_postrouting(outside, snat_ip or "", enable_snat) if outside else ()),
+            *(_postrouting(ups, translating) if translating else ()),
         ],
         "forward": [
             "type filter hook forward priority filter; policy accept;",
             "ct state established,related accept",
-            *(_refused(outside) if outside and enable_snat else ()),
+            *(rule for up in translating if up.enable_snat for rule in _refused(up.leg)),
+            *_proxied_only(ups, router.ndp_proxies),
         ],
         "input": [
             "type filter hook input priority filter; policy accept;",
@@ -301,7 +327,9 @@ def _chains(gateway: str | None, snat_ip: str | None, enable_snat: bool, router:
         # conntrack knows the connection by then (-200) and has not yet translated where it goes (-100)
         assign = [f'{one.protocol} dport {one.port} ct helper set "{_helper_name(one)}"' for one in helpers]
         chains["helpers"] = ["type filter hook prerouting priority mangle; policy accept;", *assign]
-    chains |= qos.address_chains(gateway, router.qos)
+    if len(ups) > 1:
+        chains |= uplinks.chains(ups)
+    chains |= qos.address_chains(uplinks.names(ups) if ups else "", router.qos)
     for name, rules in chains.items():
         lines += [f"chain {name} {{", *(f"  {rule}" for rule in rules), "}"]
     return "\n".join(lines)
@@ -316,11 +344,11 @@ def _helper_object(helper: ConntrackHelper) -> str:
     return f'ct helper {_helper_name(helper)} {{ type "{kind}" protocol {helper.protocol}; }}'
 
 
-def _prerouting(gateway: str | None, outside: str | None) -> Iterable[str]:
-    away = f'iifname != "{gateway}" ' if gateway else ""
+def _prerouting(outside: str, translating: bool) -> Iterable[str]:
+    away = f"iifname != {outside} " if outside else ""
     yield f"{away}ip daddr {METADATA_IP} tcp dport 80 redirect to :{METADATA_PORT}"
     yield f"{away}ip daddr {METADATA_IP} meta l4proto {{ tcp, udp }} th dport 53 redirect to :{DNS_PORT}"
-    if outside:
+    if translating:
         ports = f"meta l4proto {{ {', '.join(str(p) for p in sorted(WITH_PORTS))} }}"
         for name in ("forward_port", "forward_many", "forward_same"):
             yield f"{ports} dnat ip to ip daddr . meta l4proto . th dport map @{name}"
@@ -328,19 +356,32 @@ def _prerouting(gateway: str | None, outside: str | None) -> Iterable[str]:
         yield "dnat ip to ip daddr map @floating_in"
 
 
-def _postrouting(outside: str, snat_ip: str, enable_snat: bool) -> Iterable[str]:
+def _postrouting(ups: Sequence[Uplink], translating: Sequence[Uplink]) -> Iterable[str]:
+    outside = uplinks.names(ups)
     yield "meta nfproto != ipv4 accept"
-    yield f'iifname "{outside}" accept comment "a client outside keeps its address"'
-    yield f'oifname != "{outside}" ct status & dnat == 0 accept comment "east-west"'
+    yield f'iifname {outside} accept comment "a client outside keeps its address"'
+    yield f'oifname != {outside} ct status & dnat == 0 accept comment "east-west"'
     # from here on: to the outside, or from a workload to a floating address of this same router, where the answer must
     # come back through the router even between neighbours
+    if len(ups) > 1:
+        yield from uplinks.source_translation(ups)
+        return
+    (only,) = translating
     yield "snat ip to ip saddr map @floating_out"
-    yield ("" if enable_snat else f'oifname != "{outside}" ') + f"snat ip to {snat_ip} fully-random"
+    yield ("" if only.enable_snat else f"oifname != {outside} ") + f"snat ip to {only.snat_ip} fully-random"
 
 
 def _refused(outside: str) -> Iterable[str]:
     yield f'iifname "{outside}" meta nfproto ipv4 ct status & dnat == 0 drop comment "not by the inner address"'
     yield f'oifname "{outside}" meta nfproto ipv4 ct state invalid drop comment "would leave untranslated"'
+
+
+def _proxied_only(ups: Sequence[Uplink], proxies: Sequence[str] | None) -> Iterable[str]:
+    """With NDP proxies the world outside reaches those addresses, and no others although it may know a way."""
+    if proxies is None or not ups:
+        return
+    others = f"ip6 daddr != {{ {', '.join(proxies)} }}" if proxies else "meta nfproto ipv6"
+    yield f'iifname {uplinks.names(ups)} {others} drop comment "not answered for"'
 
 
 def table(state: RouterState) -> str:
@@ -356,8 +397,8 @@ def table_changes(old: RouterState, new: RouterState) -> str:
     """
     if old.chains != new.chains:
         return table(new)
-    gone = {name: _without(old.elements[name], new.elements[name]) for name in MAPS}
-    come = {name: _without(new.elements[name], old.elements[name]) for name in MAPS}
+    gone = {name: _without(old.elements[name], new.elements[name]) for name in new.elements}
+    come = {name: _without(new.elements[name], old.elements[name]) for name in new.elements}
     lines = _changes("delete", gone) + _changes("add", come)
     return "\n".join(lines) + "\n" if lines else ""
 

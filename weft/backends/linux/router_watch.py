@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from weft.backends.linux import netlink, netns
 
-_ROUTE_GROUPS = (1, 5, 7, 9, 11)  # RTNLGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV6_IFADDR, IPV6_ROUTE
+_ROUTE_GROUPS = (1, 5, 7, 8, 9, 11, 19)  # RTNLGRP_LINK, IPV4_IFADDR, _ROUTE and _RULE, IPV6_IFADDR, _ROUTE and _RULE
 _NFT_GROUPS = (7,)  # NFNLGRP_NFTABLES
 _GET_NAMESPACE = 0x894C  # SIOCGSKNS
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from weft.backends.interface import Report, Status
-from weft.backends.linux import conntrack, names, netlink, netns, nft, router, routes
+from weft.backends.linux import conntrack, names, neighbours, netlink, netns, nft, router, routes, rules
 from weft.backends.linux.announce import Announcement, Announcer
+from weft.backends.linux.bfd import Bfd
 from weft.backends.linux.links import Address, Change, Create, Delete, Link, Links, diff
 from weft.backends.linux.nft import ElementChange, Nft, SetType
 from weft.backends.linux.router import Leg, RouterState, Translation
@@ -38,12 +39,15 @@ class Made:
 
 @dataclass(slots=True)
 class Outcome:
-    """One router, one pass. `changes`: what had to be changed, in words; drift, where nobody had asked for a change."""
+    """One router, one pass. `changes`: what had to be changed, in words; drift, where nobody had asked for a change.
+
+    `fresh`: legs that were made or switched on."""
 
     changes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     announcements: list[Announcement] = field(default_factory=list)
     withdrawn: list[str] = field(default_factory=list)
+    fresh: frozenset[str] = frozenset()
 
 
 class Routers:
@@ -54,6 +58,7 @@ class Routers:
         self._made: dict[str, Made] = {}
         self._owners: dict[str, Key] = {}
         self._announcer = Announcer()
+        self._bfd = Bfd()
         self._busy = threading.RLock()
         self._watch: RouterWatch | None = None
 
@@ -89,6 +94,7 @@ class Routers:
         """Report, from a thread, routers in whose namespaces somebody else changed something, or took the name away."""
         with self._busy:
             if self._watch is None:
+                self._bfd.watch(lambda id_: report([Key("router", id_)]))
                 self._watch = RouterWatch(self._busy, lambda ids: report([Key("router", id_) for id_ in ids]))
                 for router_id, made in self._made.items():
                     self._listen(router_id, made.state.namespace)
@@ -111,6 +117,7 @@ class Routers:
     def close(self) -> None:
         """Stop threads; namespaces, links and rules stay."""
         self._announcer.close()
+        self._bfd.close()
         if self._watch:
             self._watch.close()
 
@@ -125,6 +132,7 @@ class Routers:
         """The host's ends of the legs go first: a socket that is still open inside would keep the namespace and them."""
         name = names.router_namespace(self._host_namespace, router_id)
         made = self._made.pop(router_id, None)
+        self._bfd.set(router_id, name, {})
         if self._watch:
             self._watch.drop(router_id)
         taps = {leg.tap for leg in made.state.legs.values()} if made else set()
@@ -148,7 +156,7 @@ class Routers:
         before = self._made.pop(wanted.id, None)
         outcome = Outcome()
         try:
-            state = router.render(wanted, self._host_namespace)
+            state = router.render(wanted, self._host_namespace, self._bfd.dead(wanted.id))
             self._own(wanted.id, (leg.tap for leg in state.legs.values()))
             if self._watch and self._watch.restore(wanted.id):
                 outcome.changes.append("its namespace had lost its name")
@@ -156,6 +164,9 @@ class Routers:
         except (OSError, ValueError, nft.NftError) as error:
             outcome.failures.append(str(error))
         else:
+            if outcome.fresh:  # sockets of a leg that is gone hear nothing
+                self._bfd.set(wanted.id, state.namespace, {})
+            self._bfd.set(wanted.id, state.namespace, state.sessions)
             self._announcer.announce(state.namespace, outcome.announcements, outcome.withdrawn)
             report.status[wanted.key] = _status(state)
             if before is not None and before.state == state:
@@ -218,9 +229,10 @@ def _make(state: RouterState, before: Made | None, host: Links, tables: _Tables,
     generation = _set_table(state, before, tables.open(namespace), outcome)
     inside, sock = Links(namespace), netlink.Socket(namespace, netlink.ROUTE)
     try:
-        fresh = _set_legs(state, inside, host, outcome)
-        _set_addresses(state, inside, fresh, outcome)
+        outcome.fresh = frozenset(_set_legs(state, inside, host, outcome))
+        _set_addresses(state, inside, outcome.fresh, outcome)
         _set_routes(state, inside, sock, outcome)
+        netns.set_sysctls(namespace, router.neighbour_settings(state))
     finally:
         inside.close()
         sock.close()
@@ -237,8 +249,8 @@ def changed_meaning(old: Translation, new: Translation) -> frozenset[str]:
     forwardings = {
         ip for ip in {*old.forwardings, *new.forwardings} if old.forwardings.get(ip) != new.forwardings.get(ip)
     }
-    gateway = {old.snat_ip} if old.snat_ip and old.snat_ip != new.snat_ip else set()
-    return frozenset(inward | forwardings | gateway)
+    gateways = set(old.snat_ips) - set(new.snat_ips)
+    return frozenset(inward | forwardings | gateways)
 
 
 def _set_table(state: RouterState, before: Made | None, tables: Nft, outcome: Outcome) -> int:
@@ -259,7 +271,7 @@ def _set_table(state: RouterState, before: Made | None, tables: Nft, outcome: Ou
 def _floating_changes(old: RouterState, new: RouterState) -> list[ElementChange] | None:
     """The difference, if it is in the maps of floating IPs only; None otherwise."""
     simple = ("floating_in", "floating_out")
-    if old.chains != new.chains or any(old.elements[m] != new.elements[m] for m in router.MAPS if m not in simple):
+    if old.chains != new.chains or any(old.elements[m] != new.elements[m] for m in new.elements if m not in simple):
         return None
     pairs = [(name, old.elements[name], new.elements[name]) for name in simple]
     gone = [(n, k, was[k], False) for n, was, now in pairs for k in was if now.get(k) != was[k]]
@@ -313,7 +325,7 @@ def _apply(links: Links, changes: Iterable[Change], outcome: Outcome) -> None:
     outcome.failures += [f"{name}: {reason}" for name, reason in links.apply(list(changes)).items()]
 
 
-def _set_addresses(state: RouterState, inside: Links, fresh: set[str], outcome: Outcome) -> None:
+def _set_addresses(state: RouterState, inside: Links, fresh: frozenset[str], outcome: Outcome) -> None:
     wanted = [
         Address(leg.name, cidr) for leg in state.legs.values() for cidr in (*leg.addresses, *sorted(leg.floating))
     ]
@@ -335,8 +347,16 @@ def _set_addresses(state: RouterState, inside: Links, fresh: set[str], outcome: 
 
 def _set_routes(state: RouterState, inside: Links, sock: netlink.Socket, outcome: Outcome) -> None:
     indexes = {name: link.index for name, link in inside.dump().items()}
-    actual = routes.read(sock, {index: name for name, index in indexes.items()})
+    legs = {index: name for name, index in indexes.items()}
+    actual = routes.read(sock, legs)
     replace = {to: hops for to, hops in state.routes.items() if actual.get(to) != hops}
     remove = [to for to in actual if to not in state.routes]
     outcome.changes += [f"the route to {to} was not as it should be" for to in [*replace, *remove]]
     outcome.failures += routes.change(sock, replace, remove, indexes)
+    ruled = rules.read(sock)
+    outcome.changes += [f"a routing rule of IPv{version} was not as it should be" for version, _ in ruled ^ state.rules]
+    outcome.failures += rules.change(sock, state.rules - ruled, ruled - state.rules)
+    proxied = neighbours.read(sock, legs)
+    outcome.changes += [f"{leg} did not answer for {ip}" for leg, ip in state.proxied - proxied]
+    outcome.changes += [f"{leg} answered for {ip}" for leg, ip in proxied - state.proxied]
+    outcome.failures += neighbours.change(sock, state.proxied - proxied, proxied - state.proxied, indexes)

@@ -10,29 +10,33 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from weft.backends.linux import netlink
 from weft.backends.linux.netlink import Message, attr, u32, unpack
-from weft.backends.linux.router import Hop
+from weft.backends.linux.uplinks import TABLE, Hop
 
 PROTOCOL = 87
 """Marks a route as ours ("W")."""
 
 _NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
-_DST, _OIF, _GATEWAY, _MULTIPATH = 1, 4, 5, 9
+_DST, _OIF, _GATEWAY, _MULTIPATH, _TABLE = 1, 4, 5, 9, 15
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _HOP = struct.Struct("=HBBi")
 _MAIN, _UNICAST, _ONLINK = 254, 1, 4
 
 
 def read(sock: netlink.Socket, names: Mapping[int, str]) -> dict[str, frozenset[Hop]]:
-    """Our routes of the main table: destination CIDR -> ways. `names`: link name by index."""
+    """Our routes: destination CIDR -> ways; those of a gateway's own table N as "CIDR table N". `names`: link name by index."""
     found = {}
     for family in (socket.AF_INET, socket.AF_INET6):
         for body in sock.dump(Message(_GETROUTE, _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0))):
-            _, length, _, _, table, protocol, _, _, flags = _ROUTE.unpack_from(body)
-            if (table, protocol) != (_MAIN, PROTOCOL):
+            _, length, _, _, _, protocol, _, _, flags = _ROUTE.unpack_from(body)
+            if protocol != PROTOCOL:
                 continue
             values = unpack(body, _ROUTE.size)
+            (table,) = struct.unpack("=I", values[_TABLE])
+            if table != _MAIN and table <= TABLE:
+                continue
+            where = "" if table == _MAIN else f" table {table}"
             packed = values.get(_DST, bytes(4 if family == socket.AF_INET else 16))
-            found[f"{ipaddress.ip_address(packed)}/{length}"] = frozenset(_hops(values, flags, names))
+            found[f"{ipaddress.ip_address(packed)}/{length}{where}"] = frozenset(_hops(values, flags, names))
     return found
 
 
@@ -75,10 +79,15 @@ def change(
 
 
 def _body(destination: str, flags: int = 0) -> bytes:
-    net = ipaddress.ip_network(destination)
+    cidr, _, number = destination.partition(" table ")
+    net, table = ipaddress.ip_network(cidr), int(number or _MAIN)
     family = socket.AF_INET if net.version == 4 else socket.AF_INET6
-    head = _ROUTE.pack(family, net.prefixlen, 0, 0, _MAIN, PROTOCOL, 0, _UNICAST, flags)
-    return head + (attr(_DST, net.network_address.packed) if net.prefixlen else b"")
+    head = _ROUTE.pack(family, net.prefixlen, 0, 0, min(table, _MAIN), PROTOCOL, 0, _UNICAST, flags)
+    return (
+        head
+        + (u32(_TABLE, table) if table != _MAIN else b"")
+        + (attr(_DST, net.network_address.packed) if net.prefixlen else b"")
+    )
 
 
 def _ways(hops: list[Hop], indexes: Mapping[str, int]) -> bytes:

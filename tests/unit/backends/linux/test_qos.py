@@ -61,7 +61,7 @@ def test_a_port_without_such_rules_has_no_chain() -> None:
 
 def test_addresses_have_chains_on_their_ways() -> None:
     held = [AddressQos("203.0.113.9", Qos(egress=Limit(8, 8), ingress=Limit(16), dscp=10))]
-    chains = qos.address_chains("qg-1", held)
+    chains = qos.address_chains('"qg-1"', held)
     assert chains["qos_out_203.0.113.9"] == [
         "limit rate over 1000 bytes/second burst 1000 bytes drop",
         "ip dscp set 10",
@@ -73,8 +73,8 @@ def test_addresses_have_chains_on_their_ways() -> None:
 
 
 def test_without_a_gateway_or_limits_there_are_no_chains() -> None:
-    assert qos.address_chains(None, [AddressQos("203.0.113.9", Qos(dscp=8))]) == {}
-    assert qos.address_chains("qg-1", []) == {}
+    assert qos.address_chains("", [AddressQos("203.0.113.9", Qos(dscp=8))]) == {}
+    assert qos.address_chains('"qg-1"', []) == {}
 
 
 def test_devices_beside_taps_have_names_of_their_own() -> None:

@@ -15,7 +15,7 @@ MANY = PortForwarding("many", "tcp", "203.0.113.120", (1000, 1009), "10.0.0.13",
 SHIFTED = PortForwarding("shifted", "udp", "203.0.113.120", (1000, 1009), "10.0.0.14", (2000, 2009))
 PING = PortForwarding("ping", "icmp", "203.0.113.121", (1, 1), "10.0.0.15", (1, 1))
 NOW = Translation(
-    snat_ip="203.0.113.10",
+    snat_ips=("203.0.113.10",),
     inward={"203.0.113.111": "10.0.0.11"},
     outward={"10.0.0.11": "203.0.113.111"},
     forwardings={"203.0.113.120": (WEB, MANY, SHIFTED), "203.0.113.121": (PING,)},
@@ -68,15 +68,15 @@ def test_deleted(what: str) -> None:
 
 
 def test_addresses_that_mean_something_else() -> None:
-    old = Translation("203.0.113.10", {"a": "1", "b": "2", "c": "3"}, {}, {"f": (WEB,), "g": (MANY,)})
-    new = Translation("203.0.113.10", {"a": "1", "b": "4", "d": "3"}, {}, {"f": (WEB, PING), "g": (MANY,)})
+    old = Translation(("203.0.113.10",), {"a": "1", "b": "2", "c": "3"}, {}, {"f": (WEB,), "g": (MANY,)})
+    new = Translation(("203.0.113.10",), {"a": "1", "b": "4", "d": "3"}, {}, {"f": (WEB, PING), "g": (MANY,)})
     assert changed_meaning(old, new) == {"b", "c", "d", "f"}
     assert changed_meaning(old, old) == frozenset()
 
 
 def test_gateway_that_goes_or_changes() -> None:
-    before = Translation("203.0.113.10")
-    assert changed_meaning(before, Translation("203.0.113.20")) == {"203.0.113.10"}
+    before = Translation(("203.0.113.10",))
+    assert changed_meaning(before, Translation(("203.0.113.20",))) == {"203.0.113.10"}
     assert changed_meaning(before, Translation()) == {"203.0.113.10"}
     assert changed_meaning(Translation(), before) == frozenset()
 
