@@ -481,3 +481,29 @@ def test_dhcp_tells_of_peers_as_they_come_and_go(routed: Routed) -> None:
     assert api.admin.delete(f"subnets/{third}")[0] == 204
     follow(start)
     assert told() == [("10.2.0.0/24", "10.1.0.1")]
+
+
+def test_a_sub_port_gets_its_address_where_its_parent_goes(routed: Routed) -> None:
+    api = routed.api
+    flat = {"provider:network_type": "flat", "provider:physical_network": "rack1"}
+    plain = api.admin.make("networks", **flat)["id"]
+    parent = api.admin.make("ports", network_id=plain, **SERVER)["id"]
+    sub = routed.port(device_id="", device_owner="")[1]["port"]
+    part = {"port_id": sub["id"], "segmentation_type": "vlan", "segmentation_id": 7}
+    api.admin.make("trunks", port_id=parent, sub_ports=[part])
+    assert api.admin.show("ports", sub["id"])["ip_allocation"] == "deferred"
+    assert api.admin.put(f"ports/{parent}", {"port": {"binding:host_id": "h1"}})[0] == 200
+    now = api.admin.show("ports", sub["id"])
+    assert ([fixed["subnet_id"] for fixed in now["fixed_ips"]], now["binding:host_id"]) == ([routed.one], "h1")
+
+
+def test_a_dry_run_and_a_repetition(routed: Routed) -> None:
+    api = routed.api
+    values = {"port": {"network_id": routed.network, "binding:host_id": "h1"}}
+    status, body = api.admin.post("ports?dry_run=true", values)
+    assert (status, body["dry_run"]["status"], len(body["port"]["fixed_ips"])) == (200, 201, 1)
+    assert api.admin.list("ports") == []
+    segment = {"segment": {"network_id": routed.network, "network_type": "vlan", "physical_network": "rack2"}}
+    first, again = (api.admin.post("segments", segment, Idempotency_Key="k") for _ in range(2))
+    assert (first[0], first[1]) == (again[0], again[1]) == (201, first[1])
+    assert len(api.admin.list("segments", f"network_id={routed.network}")) == 4
