@@ -112,3 +112,18 @@ def test_hosts_of_two_backends_side_by_side(cloud: Cloud) -> None:
     port = cloud.api.admin.make("ports", network_id=other["id"], **{"binding:host_id": "h1"})
     assert port["binding:vif_type"] == "binding_failed"
     assert port["status_reason"] == "host h1 has no physical network physnet9"
+
+
+def test_their_zones_can_be_asked_for(cloud: Cloud) -> None:
+    """Also those in which a host is besides its first; networks are everywhere, routers where gateways are."""
+    cloud.chassis = [replace(H1, gateway=True, zones=("az1", "az2")), replace(H2, zones=("az3",))]
+    cloud.reporter.write()
+    zones = cloud.api.list("availability_zones")
+    assert {(one["resource"], one["name"]) for one in zones} == {
+        ("network", "az1"),
+        ("network", "az3"),
+        ("router", "az1"),
+    }
+    for zone, status in (("az1", 201), ("az2", 201), ("az3", 404)):
+        body = {"router": {"name": zone, "availability_zone_hints": [zone]}}
+        assert cloud.api.post("routers", body)[0] == status

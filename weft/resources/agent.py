@@ -53,8 +53,13 @@ AGENTS = Table(
 )
 
 DEFAULT_ZONE = "nova"
-ZONED = {"network": "DHCP agent", "router": "L3 agent"}
+ZONED = {
+    "network": ("DHCP agent", "OVN Controller agent", "OVN Controller Gateway agent"),
+    "router": ("L3 agent", "OVN Controller Gateway agent"),
+}
 """What a zone serves -> the agents that make it serve that."""
+IN_A_ZONE = ("DHCP agent", "L3 agent")
+"""Agents that are in DEFAULT_ZONE where they do not say."""
 MAPPINGS = ("bridge_mappings", "interface_mappings", "device_mappings")
 """Configurations of agents of several kinds whose keys are the physical networks that their host is on."""
 LOCAL = "local"
@@ -156,7 +161,7 @@ def report(
     True where it counted as dead before, or was unknown: there may be something for it to serve.
     """
     moment = _time(now())
-    zone = availability_zone or (DEFAULT_ZONE if agent_type in ZONED.values() else None)
+    zone = availability_zone or (DEFAULT_ZONE if agent_type in IN_A_ZONE else None)
     values = {
         "binary": binary,
         "topic": topic,
@@ -261,11 +266,13 @@ def carried_by(configurations: Mapping[str, Any]) -> set[str]:
 
 
 def zones(tx: Transaction, kind: str) -> frozenset[str]:
-    """Names of the availability zones with agents for networks (`network`) or routers (`router`)."""
+    """Names of the availability zones with agents for networks (`network`) or routers (`router`). A host of OVN may be in
+    several."""
 
     def load() -> frozenset[str]:
-        clause = and_(AGENTS.c.agent_type == ZONED[kind], AGENTS.c.availability_zone.is_not(None))
-        return frozenset(row[0] for row in tx.all(select(AGENTS.c.availability_zone).where(clause).distinct()))
+        clause = and_(AGENTS.c.agent_type.in_(ZONED[kind]), AGENTS.c.availability_zone.is_not(None))
+        rows = tx.all(select(AGENTS.c.availability_zone, AGENTS.c.configurations).where(clause))
+        return frozenset(name for row in rows for name in (row[0], *row[1].get("availability_zones", ())))
 
     return tx.once(("zones", kind), load)
 

@@ -14,8 +14,8 @@ from weft.registry.strategy import Strategy
 from weft.resources.agent import AGENTS, ZONED
 
 
-def _zones(kind: str, agent_type: str) -> Any:
-    """The zones of one type of agents; one agent that may work makes its zone available."""
+def _zones(kind: str, agent_types: tuple[str, ...]) -> Any:
+    """The zones of some types of agents; one agent that may work makes its zone available."""
     able = func.max(case((AGENTS.c.admin_state_up, 1), else_=0))
     return (
         select(
@@ -23,7 +23,7 @@ def _zones(kind: str, agent_type: str) -> Any:
             literal(kind, String).label("resource"),
             case((able == 1, "available"), else_="unavailable").label("state"),
         )
-        .where(AGENTS.c.agent_type == agent_type, AGENTS.c.availability_zone.is_not(None))
+        .where(AGENTS.c.agent_type.in_(agent_types), AGENTS.c.availability_zone.is_not(None))
         .group_by(AGENTS.c.availability_zone)
     )
 

@@ -38,7 +38,8 @@ class Chassis:
 
 @dataclass(frozen=True, slots=True)
 class AgentFacts:
-    """One row of /agents as a chassis makes it. `kinds`: agent types that the same row may have had before."""
+    """One row of /agents as a chassis makes it. `kinds`: agent types that the same row may have had before. An agent's row
+    has one zone: that of a chassis in several is the first, and all stand in its configurations."""
 
     id: str
     agent_type: str
@@ -98,7 +99,7 @@ def agents(chassis: Iterable[Chassis]) -> list[AgentFacts]:
                 "ovn-controller",
                 one.host,
                 one.alive,
-                ",".join(one.zones),
+                one.zones[0] if one.zones else "",
                 _told(one),
             )
         )

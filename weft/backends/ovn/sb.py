@@ -107,11 +107,8 @@ class Southbound:
         """Every host, by id."""
         return sorted(self._hosts.by_id.values(), key=lambda one: one.id)
 
-    def status(
-        self, desired: HostView, keys: Iterable[Key], zones: Mapping[str, tuple[str, ...]] | None = None
-    ) -> dict[Key, Status]:
-        """What is true of those ports and routers now; nothing of others, and nothing before the database was read.
-        `zones`: availability zones that a router's gateway may be in."""
+    def status(self, desired: HostView, keys: Iterable[Key]) -> dict[Key, Status]:
+        """What is true of those ports and routers now; nothing of others, and nothing before the database was read."""
         if not self._ready.is_set():
             return {}
         found: dict[Key, Status] = {}
@@ -121,7 +118,7 @@ class Southbound:
                 found[key] = self._tell(key, port, desired.switches.get(port.switch))
             elif key.kind == "router" and key.id in desired.routers:
                 router = desired.routers[key.id]
-                found[key] = self._tell(key, router, _wishes(router, desired, (zones or {}).get(key.id, ())))
+                found[key] = self._tell(key, router, _wishes(router, desired))
             else:
                 self._told.pop(key, None)
         return found
@@ -253,7 +250,7 @@ def _schema() -> Any:
     return helper
 
 
-def _wishes(router: LogicalRouter, desired: HostView, zones: tuple[str, ...]) -> dict[str, placement.Wish]:
+def _wishes(router: LogicalRouter, desired: HostView) -> dict[str, placement.Wish]:
     """What each gateway of the router needs."""
     found = {}
     for gateway in router.gateways:
@@ -261,7 +258,7 @@ def _wishes(router: LogicalRouter, desired: HostView, zones: tuple[str, ...]) ->
         networks = (
             [segment.physical_network for segment in switch.segments if segment.physical_network] if switch else []
         )
-        found[gateway.id] = placement.Wish(networks[0] if networks else "", zones)
+        found[gateway.id] = placement.Wish(networks[0] if networks else "", router.zone_hints)
     return found
 
 

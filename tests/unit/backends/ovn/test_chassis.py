@@ -29,7 +29,8 @@ def test_agents() -> None:
     found = {(one.agent_type, one.host): one for one in agents([gateway, plain])}
     assert set(found) == {(GATEWAY, "h1"), (CONTROLLER, "h2"), (METADATA, "h2")}
     one = found[(GATEWAY, "h1")]
-    assert (one.id, one.binary, one.availability_zone, one.alive) == ("id-1", "ovn-controller", "az1,az2", True)
+    assert (one.id, one.binary, one.availability_zone, one.alive) == ("id-1", "ovn-controller", "az1", True)
+    assert one.configurations["availability_zones"] == ["az1", "az2"]
     assert one.configurations["backend"] == "ovn"
     assert one.configurations["bridge-mappings"] == "physnet1:br-ex,physnet2:br-two"
     assert (found[(METADATA, "h2")].id, found[(METADATA, "h2")].alive) == ("meta-2", False)
