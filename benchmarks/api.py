@@ -20,6 +20,9 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 WEFT = (sys.executable, "-m", "weft")
+ROOT = HERE.parent
+DURABLE = ("max_connections=200", "shared_buffers=128MB")
+"""PostgreSQL's settings beside its defaults, which keep what was committed."""
 LIMITED = ("network", "subnet", "port", "router", "floatingip", "security_group", "security_group_rule")
 
 Row = dict[str, Any]
@@ -62,12 +65,16 @@ def read_login(clouds: Path, cloud: str) -> Login:
 
 
 @contextmanager
-def weft_up() -> Iterator[Row]:
-    """A Weft without dataplane, in a state folder of its own and on free ports; what it says when it is ready."""
+def weft_up(database: str, workers: int) -> Iterator[Row]:
+    """A Weft without dataplane, in a state folder of its own and on free ports; what it says when it is ready.
+
+    `database`: its URL; '' is SQLite.
+    """
     with tempfile.TemporaryDirectory(prefix="weft-bench-") as state:
         log, file = Path(state) / "bench.log", Path(state) / "bench.conf"
         # counted and checked as always, but out of the way
-        file.write_text("[quotas]\n" + "".join(f"quota_{kind} = 1000000\n" for kind in LIMITED))
+        limits = "".join(f"quota_{kind} = 1000000\n" for kind in LIMITED)
+        file.write_text(f"[DEFAULT]\napi_workers = {workers}\n[database]\nconnection = {database}\n[quotas]\n{limits}")
         command = [*WEFT, "up", "--no-dataplane", "--state-dir", state, "--config", str(file)]
         command += ["--port", "0", "--identity-port", "0", "--json"]
         with log.open("wb") as errors:
@@ -83,9 +90,26 @@ def weft_up() -> Iterator[Row]:
             process.wait(30)
 
 
+@contextmanager
+def database(postgresql: bool) -> Iterator[str]:
+    """A PostgreSQL server of our own, empty and as durable as it comes; '' without."""
+    if not postgresql:
+        yield ""
+        return
+    sys.path.insert(0, str(ROOT))
+    from tests import postgresql as server
+
+    with server.running(DURABLE) as one:
+        yield one.url(one.create())
+
+
 def measure(arguments: argparse.Namespace) -> Row:
     """Run the load generator against a fresh Weft; what it prints, as it is."""
-    with weft_up() as ready, tempfile.NamedTemporaryFile("r", suffix=".json") as result:
+    with (
+        database(arguments.postgresql) as url,
+        weft_up(url, arguments.workers) as ready,
+        tempfile.NamedTemporaryFile("r", suffix=".json") as result,
+    ):
         command = [sys.executable, str(HERE / "load.py"), "--url", ready["network_url"], "--out", result.name]
         command += ["--server-pid", str(ready["pid"])]
         command += ["--small", str(arguments.small), "--big", str(arguments.big), "--target-s", str(arguments.seconds)]
@@ -160,6 +184,8 @@ def main() -> int:
     parser.add_argument(
         "--beside", choices=["openvswitch", "ovn"], default="openvswitch", help="upstream with which driver"
     )
+    parser.add_argument("--postgresql", action="store_true", help="on a PostgreSQL server of our own, not on SQLite")
+    parser.add_argument("--workers", type=int, default=1, help="processes that serve the API")
     parser.add_argument("--out", type=Path, help="write everything that was measured there, as JSON")
     arguments = parser.parse_args()
     measured, theirs = measure(arguments), upstream(arguments.beside)

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -78,8 +78,8 @@ class Server:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
-    """The server that WEFT_TEST_DATABASE names, or one of our own for as long as the `with` lasts."""
+def running(settings: Sequence[str] = QUICK) -> Iterator[Server]:
+    """The server that WEFT_TEST_DATABASE names, or one of our own with `settings` for as long as the `with` lasts."""
     given = os.environ.get(GIVEN)
     if given:
         server = Server(given)
@@ -90,7 +90,7 @@ def running() -> Iterator[Server]:
     assert found is not None, why_not()
     folder = Path(tempfile.mkdtemp(prefix="weft-postgresql-"))
     try:
-        with _started(found, folder) as url:
+        with _started(found, folder, settings) as url:
             server = Server(url)
             yield server
             server.close()
@@ -99,7 +99,7 @@ def running() -> Iterator[Server]:
 
 
 @contextmanager
-def _started(found: Path, folder: Path) -> Iterator[str]:
+def _started(found: Path, folder: Path, wanted: Sequence[str]) -> Iterator[str]:
     """A server whose files are all in `folder`; it listens on a socket there and on a free port of loopback."""
     user = _owner()
     password = folder / "password"
@@ -114,7 +114,7 @@ def _started(found: Path, folder: Path) -> Iterator[str]:
     subprocess.run(made, check=True, stdout=subprocess.DEVNULL, cwd=folder, **who)  # type: ignore[call-overload]
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    settings = [*QUICK, "listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={folder}"]
+    settings = [*wanted, "listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={folder}"]
     command = [found / "postgres", "-D", data, *(word for one in settings for word in ("-c", one))]
     log = folder / "log"
     with log.open("wb") as output:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -91,6 +92,24 @@ def test_the_last_addresses(apis: Sequence[Api], api: Api) -> None:
     api.make("subnets", network_id=network, ip_version=4, cidr="10.0.0.0/29")
     ask = make("ports", "port", network_id=network)
     assert outcomes(race(apis, [ask] * 12)) == {201: 5, "IpAddressGenerationFailure": 7}
+
+
+@pytest.mark.parametrize("collection", ["networks", "ports"])
+def test_one_counter_moves_for_all_without_a_try_in_vain(apis: Sequence[Api], network: str, collection: str) -> None:
+    """Clients of one project move one counter. Whoever meets another waits for him instead of failing and beginning anew."""
+    asks = [make("networks", "network")] * (2 * CLIENTS)
+    if collection == "ports":
+        asks = [
+            make("ports", "port", network_id=network, fixed_ips=[{"ip_address": f"10.0.0.{100 + number}"}])
+            for number in range(2 * CLIENTS)
+        ]
+    assert outcomes(race(apis, asks[:CLIENTS])) == {201: CLIENTS}  # the counter, the default group are there
+    with contextlib.ExitStack() as stack:
+        told = [stack.enter_context(one.statements()) for one in {id(one.store): one for one in apis}.values()]
+        assert outcomes(race(apis, asks[CLIENTS:])) == {201: CLIENTS}
+    tries = [one for statements in told for one in statements if one.startswith(f"INSERT INTO {collection} ")]
+    assert len(tries) == CLIENTS
+    assert used(apis[0], collection[:-1]) == len(apis[0].list(collection))
 
 
 def test_one_mac(apis: Sequence[Api], network: str) -> None:

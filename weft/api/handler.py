@@ -94,8 +94,10 @@ class Controller:
         """Run `work` on one snapshot."""
         return self.store.read(lambda connection: work(Transaction(connection, context, self.environment)))
 
-    def writing(self, context: Context, work: Callable[[Transaction], T]) -> T:
-        """Run `work` in the request's one transaction, then wake who waits for changes."""
+    def writing(
+        self, context: Context, work: Callable[[Transaction], T], turn: str = "", *, patient: bool = False
+    ) -> T:
+        """Run `work` in the request's one transaction (Store.write), then wake who waits for changes."""
         changed = False
 
         def run(connection: Any) -> T:
@@ -106,7 +108,7 @@ class Controller:
             changed = tx.changed
             return result
 
-        result = self.store.write(run)
+        result = self.store.write(run, turn, patient=patient)
         if changed:
             self._ring()
         return result
@@ -117,6 +119,8 @@ class Controller:
         response: falcon.Response,
         work: Callable[[Transaction], Any],
         status: int = 200,
+        turn: str = "",
+        patient: bool = False,
     ) -> None:
         """A write: run `work` in the request's one transaction and answer with the body that it returns; None: without.
 
@@ -138,7 +142,7 @@ class Controller:
                 repetitions.keep(tx.connection, key, status, b"" if body is None else texts.encode(body), tx.now)
             return None, body
 
-        kept, body = self.writing(context, run)
+        kept, body = self.writing(context, run, turn, patient=patient)
         if kept is not None:
             assert key is not None
             if kept.fingerprint != key.fingerprint:
@@ -253,7 +257,8 @@ class Controller:
                 notices.created(tx, resource, {resource.items: raw} if bulk else {resource.member: raw[0]}, body)
             return body
 
-        self.commit(request, response, work, 201)
+        turn = values[0]["project_id"] if resource.quota else ""
+        self.commit(request, response, work, 201, turn, resource.strategy.patient)
 
     def update(
         self, request: falcon.Request, response: falcon.Response, resource: Resource, id: str, parent_id: str = ""
@@ -292,7 +297,7 @@ class Controller:
             if shown is not None:
                 notices.deleted(tx, resource.member, id, shown)
 
-        self.commit(request, response, work, 204)
+        self.commit(request, response, work, 204, request.context.caller.project_id if resource.quota else "")
 
     def act(
         self,

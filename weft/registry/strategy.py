@@ -25,6 +25,9 @@ class Strategy:
     #: filled in by Resource users: which resource this strategy serves
     resource: Resource
 
+    #: creating one decides nothing by rows that others may change meanwhile but what constraints hold (Store.write)
+    patient = False
+
     # -- reading
 
     def columns(self) -> Mapping[str, ColumnElement[Any]]:

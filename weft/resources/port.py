@@ -137,6 +137,8 @@ def is_trusted(owner: str) -> bool:
 class PortStrategy(Strategy):
     """Ports; see behaviours sections 3 to 5 of the API's facts."""
 
+    patient = True
+
     def columns(self) -> Any:
         from weft.resources import trunk  # trunks know their ports; this is the look the other way
 

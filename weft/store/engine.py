@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from weft import errors
 from weft.config import Config
 
 T = TypeVar("T")
+Begin = Callable[[], AbstractContextManager[Connection]]
 
 LOG = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def _sqlite_connect(connection: sqlite3.Connection, _record: object) -> None:
 def _postgresql_connect(connection: Any, _record: object) -> None:
     """No code is compiled for a statement: for a list of 10,000 ports that took longer than it saved."""
     connection.autocommit = True
-    connection.execute("SET jit = off")
+    connection.execute(f"SET jit = off; SET lock_timeout = '{round(PATIENCE)}s'")
     connection.autocommit = False
 
 
@@ -144,17 +145,61 @@ class Store:
         self._complained: tuple[str, float] = ("", 0.0)
         self.closed = threading.Event()
 
-    def write(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in a read-write transaction; commit; return its result. Tries again where the database says so."""
+    def write(self, work: Callable[[Connection], T], turn: str = "", *, patient: bool = False) -> T:
+        """Run `work` in a read-write transaction; commit; return its result. Tries again where the database says so.
+
+        Two remedies for rows that many move, e.g. a counter, where on PostgreSQL all but one transaction would fail and be
+        tried again and again (SQLite has one writer anyway): those that name the same `turn` come one after the other, and
+        one that is `patient` waits for such a row and sees what others have committed until then (READ COMMITTED). That is
+        for work whose decisions are all held by constraints.
+        """
+        try:
+            with self._turn("" if patient else turn, patient) as begin:
+                return self._try(work, begin)
+        except DBAPIError as error:
+            raise self._explain(error) from error
+
+    def _try(self, work: Callable[[Connection], T], begin: Begin) -> T:
         for attempt in range(self._retries + 1):
             try:
-                with self._begin(writing=True) as connection:
+                with begin() as connection:
                     return work(connection)
             except (TryAgain, DBAPIError, sqlite3.Error) as error:
                 if not self._may_retry(error, attempt) or attempt == self._retries:
                     raise self._explain(error) from error
                 time.sleep(random.uniform(0, min(0.01 * 2**attempt, 1.0)))
         raise AssertionError("unreachable")
+
+    @contextmanager
+    def _turn(self, turn: str, patient: bool) -> Iterator[Begin]:
+        """Wait for the turn before there is a transaction: what began before the wait would not see what it waited for."""
+        if self.sqlite or not turn:
+            yield lambda: self._begin(writing=True, patient=patient)
+            return
+        with self.engine.connect() as connection:
+
+            @contextmanager
+            def begin() -> Iterator[Connection]:
+                with connection.begin():
+                    yield connection
+
+            self._advise(connection, "pg_advisory_lock", turn)
+            try:
+                yield begin
+            finally:
+                if not connection.invalidated:  # else the lock has gone with it
+                    self._advise(connection, "pg_advisory_unlock", turn)
+
+    def _advise(self, connection: Connection, function: str, turn: str) -> None:
+        raw: Any = connection.connection.driver_connection
+        try:
+            raw.autocommit = True
+            raw.execute(f"SELECT {function}(hashtextextended(%s, 0))", ("weft " + turn,))
+            raw.autocommit = False
+        except self.engine.dialect.loaded_dbapi.Error as error:
+            connection.invalidate()
+            self._complain(str(error))
+            raise unavailable("The database does not answer or is too busy; try again later.") from error
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on one consistent snapshot; it must not write."""
@@ -169,10 +214,13 @@ class Store:
         self.engine.dispose()
 
     @contextmanager
-    def _begin(self, *, writing: bool) -> Iterator[Connection]:
+    def _begin(self, *, writing: bool, patient: bool = False) -> Iterator[Connection]:
         if not self.sqlite:
-            with self.engine.begin() as connection:
-                yield connection
+            with self.engine.connect() as connection:
+                if patient:
+                    connection.execution_options(isolation_level="READ COMMITTED")
+                with connection.begin():
+                    yield connection
             return
         if self._file.is_another():
             self.engine.dispose()
