@@ -112,8 +112,7 @@ class OvnBackend:
                 looked_at = self._everything(desired, report)
             else:
                 looked_at = self._some(desired, set(scope), report)
-        zones = {id: desired.routers[id].zone_hints for _, id in looked_at if id in desired.routers}
-        found = self._southbound.status(desired, looked_at, zones)
+        found = self._southbound.status(desired, looked_at)
         report.status = {key: status for key, status in found.items() if status.up or not _unbound(desired, key)}
         return report
 
