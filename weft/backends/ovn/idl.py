@@ -18,6 +18,7 @@ import ovs.db.idl
 import ovs.poller
 from ovs.stream import Stream
 
+from weft.backends.ovn import messages
 from weft.backends.ovn.delta import Operation
 from weft.backends.ovn.rows import BELONGING, COLUMNS, HOLDERS, IDENTIFYING, ROOTS, Hold, Ref, Value, identity
 from weft.config import Ovn
@@ -81,6 +82,7 @@ class Northbound:
     """The database that says what OVN should make. Safe to share between threads; `close` ends its own."""
 
     def __init__(self, options: Ovn) -> None:
+        messages.install()
         if options.ovn_nb_private_key:
             Stream.ssl_set_private_key_file(options.ovn_nb_private_key)
             Stream.ssl_set_certificate_file(options.ovn_nb_certificate)
