@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from sqlalchemy.engine import make_url
+
+from weft import errors
 from weft.api.handler import Target
 from weft.api.policy import Explanation, Policy
 from weft.config import Config
@@ -68,14 +72,20 @@ class Answer:
 def answer(config: Config, question: Question) -> Answer:
     """Decide as the API would with these policy files. Raises ExplainError."""
     try:
-        policy = Policy(config)
-    except ValueError as error:
+        return _decide(config, Policy(config), question)
+    except (errors.ServiceUnavailable, OSError, ValueError) as error:
         raise ExplainError(str(error)) from error
+
+
+def _decide(config: Config, policy: Policy, question: Question) -> Answer:
     caller = _caller(policy, question)
     if not question.about:
         target = dict(question.attributes)
         target.setdefault("tenant_id", target.get("project_id", ""))
         return _answer(policy, caller, question.rule, target, _words(target) or "nothing in particular", True)
+    url = make_url(config.database_url)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        raise ExplainError(f"there is no database {url.database}: name the --config or --state-dir of the service")
     store = Store(config)
     try:
         return store.read(lambda connection: _about(config, policy, caller, question, connection))
@@ -103,7 +113,9 @@ def _answer(policy: Policy, caller: Context, rule: str, target: Mapping[str, Any
     )
     flags = [word for word, on in (("administrator", caller.is_admin), ("service", caller.is_service)) if on]
     who = f"{who} ({', '.join(flags)})" if flags else who
-    return Answer(who, what, f"{rule}: {policy.text(rule)}", policy.explain(caller, rule, target), visible)
+    source = policy.source(rule)
+    text = f"{rule}: {policy.text(rule)}" + (f" ({source})" if source else "")
+    return Answer(who, what, text, policy.explain(caller, rule, target), visible)
 
 
 def _caller(policy: Policy, question: Question) -> Context:

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from tests.api.conftest import Api
 from weft import cli
+from weft.api.policy import defaults
 
 
 @pytest.fixture
@@ -63,9 +64,42 @@ def test_attributes_as_said_and_files_of_the_operator(api: Api, file: Path) -> N
     assert explain(file, *words).exit_code == 0
     (file.parent / "policy.yaml").write_text('"create_network": "role:boss"\n')
     denied = explain(file, *words)
-    assert denied.exit_code == 1 and "rule     create_network: role:boss" in denied.output
+    assert denied.exit_code == 1
+    assert f"rule     create_network: role:boss ({file.parent / 'policy.yaml'})\n" in denied.output
     told = json.loads(explain(file, *words, "--role", "boss", "--json").output)
     assert told["allowed"] and told["because"]["because"][0] == {"check": "role:boss", "allows": True, "because": []}
+
+
+def test_which_file_says_it(api: Api, file: Path) -> None:
+    """The last by name of those that do; also under a name that the rule had before."""
+
+    def source(rule: str) -> str:
+        line = explain(file, rule).output.splitlines()[2]
+        return line.rpartition("(")[2].rstrip(")") if str(file.parent) in line else ""
+
+    assert source("get_network") == ""
+    folder = file.parent / "policy.d"
+    folder.mkdir()
+    (file.parent / "policy.yaml").write_text("get_network: role:a\n")
+    (folder / "10.yaml").write_text("get_network: role:b\n")
+    (folder / "20.json").write_text('{"get_network": "role:c", "get_flavor_service_profile": "role:d"}')
+    assert source("get_network") == str(folder / "20.json")
+    renamed = next(one for one in defaults() if one.deprecated and one.deprecated.name != one.name)
+    assert renamed.deprecated is not None
+    (folder / "30.yaml").write_text(f"{renamed.deprecated.name}: role:somebody\n")
+    assert source(renamed.name) == str(folder / "30.yaml")
+    assert f"{renamed.name}: role:somebody" in explain(file, renamed.name).output
+
+
+def test_without_a_database(tmp_path: Path) -> None:
+    for text, why in (
+        (f"[DEFAULT]\nstate_path = {tmp_path}\n", "there is no database"),
+        ("[database]\nconnection = postgresql://weft@127.0.0.1:9/weft\n", "does not answer"),
+    ):
+        (tmp_path / "weft.conf").write_text(text)
+        answer = explain(tmp_path / "weft.conf", "get_network", "--object", "networks/x")
+        assert answer.exit_code == 2 and why in answer.output
+    assert [path.name for path in tmp_path.iterdir()] == ["weft.conf"]
 
 
 def test_scope(api: Api, file: Path) -> None:

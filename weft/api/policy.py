@@ -291,6 +291,13 @@ class Policy:
         """The check string in force of a rule, as oslo.policy writes it."""
         return str(self._current().check(rule))
 
+    def source(self, rule: str) -> str:
+        """The operator's file that says it, under its name or its former one; '' where the default holds."""
+        former = next((one.deprecated.name for one in defaults() if one.name == rule and one.deprecated), rule)
+        read = [(str(path), _read([path])) for path in reversed(self._files())]
+        found = [file for name in (rule, former) for file, rules in read if name in rules]
+        return found[0] if found else ""
+
     # -- the operator's files
 
     def _current(self) -> RuleSet:
