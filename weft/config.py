@@ -303,9 +303,14 @@ class Ovn:
     broadcast_arps_to_all_routers: bool = option(
         True, "Routers of an external network hear ARP requests that are for none of them."
     )
-    bfd_min_rx: int = option(1000, "Milliseconds between BFD packets that a router takes, at least.")
-    bfd_min_tx: int = option(100, "Milliseconds between BFD packets that a router sends, at least.")
-    bfd_mult: int = option(3, "BFD packets that may be missing before a next hop counts as dead.")
+    ha_failover_strategy: str = option(
+        "normal",
+        "How soon another chassis takes over gateways: normal (OVN's own), aggressive, conservative, or manual: by bfd_*.",
+        choices=("normal", "aggressive", "conservative", "manual"),
+    )
+    bfd_min_rx: int = option(1000, "Milliseconds between BFD packets that a chassis takes, at least.", min=1)
+    bfd_min_tx: int = option(100, "Milliseconds between BFD packets that a chassis sends, at least.", min=1)
+    bfd_mult: int = option(3, "BFD packets that may be missing before a chassis counts as dead.", min=1, max=255)
     audit_interval: int = option(300, "Seconds between full passes that find and mend drift no event announced.")
 
 

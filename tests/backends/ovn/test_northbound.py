@@ -296,3 +296,18 @@ def test_what_we_write_ourselves_asks_for_nothing(server: Server, make: Make) ->
     server.nb.add("Logical_Switch", name="theirs")
     backend.set(view(), None)
     assert told == []
+
+
+def test_what_holds_for_all_of_ovn(server: Server) -> None:
+    server.nb.transact(
+        {"op": "insert", "table": "NB_Global", "row": {"options": ["map", [["theirs", "x"], ["bfd-mult", "9"]]]}}
+    )
+    options = Ovn((server.remote,), ovn_sb_connection=(server.remote,), ha_failover_strategy="aggressive")
+    backend = OvnBackend(Config(ovn=options))
+    try:
+        backend.set(HostView(""), None)
+        told = {"bfd-min-rx": "100", "bfd-min-tx": "100", "bfd-mult": "3"}
+        assert server.nb.rows("NB_Global")[0]["options"] == {"theirs": "x", **told}
+    finally:
+        backend.close()
+        server.nb.clear("NB_Global")

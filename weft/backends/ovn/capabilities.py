@@ -12,15 +12,17 @@ WITHOUT = frozenset(
     {
         "expose-l3-conntrack-helper",
         "l3-conntrack-helper",
-        "local_ip",
+        "l3-ext-ndp-proxy",
         "l3-ndp-proxy",
+        "local_ip",
         "pvlan",
         "metering",
         "metering_source_and_destination_fields",
+        "qos-pps",
     }
 )
 """What a Linux host does and OVN does not."""
-BESIDES = frozenset({"vlan-transparent", "qinq"})
+BESIDES = frozenset({"enable-default-route-bfd", "qinq", "vlan-transparent"})
 """What OVN does and a Linux host does not."""
 
 CAPABILITIES: frozenset[str] = (linux.CAPABILITIES - WITHOUT) | BESIDES

@@ -165,6 +165,7 @@ COLUMNS: Mapping[str, Mapping[str, Any]] = {
     "HA_Chassis_Group": {"name": _TEXT, "ha_chassis": _refers("HA_Chassis"), "external_ids": _MAP},
     "HA_Chassis": {"chassis_name": _TEXT, "priority": _NUMBER, "external_ids": _MAP},
     "BFD": {"logical_port": _TEXT, "dst_ip": _TEXT, "options": _MAP, "external_ids": _MAP},
+    "NB_Global": {"options": _MAP},
 }
 """Table -> column -> type (RFC 7047): what is replicated, which is what we write or know our own rows by. Every Northbound
 database since OVN 22.09 has them."""
@@ -242,11 +243,14 @@ _KEYS: Mapping[tuple[str, str], frozenset[str]] = {
             "mcast_relay",
         }
     ),
+    ("NB_Global", "options"): frozenset({"bfd-min-rx", "bfd-min-tx", "bfd-mult"}),
     ("Logical_Router_Port", "options"): frozenset(
         {"gateway_mtu", "gateway_mtu_bypass", "redirect-type", "reside-on-redirect-chassis"}
     ),
 }
 """(table, column) -> the keys of a map that we write; an operator may have others there."""
+THE_CLOUD = Ref("NB_Global", ".")
+"""The only row of its table: what holds for all of OVN."""
 _WHOLE = frozenset({"ipv6_ra_configs", "vips", "action", "bandwidth"})
 _PLAIN_IDS: Mapping[str, frozenset[str]] = {
     "DHCP_Options": frozenset({"subnet_id", "port_id"}),
@@ -368,9 +372,11 @@ _IDENTITIES: Mapping[str, Callable[[Columns], str | None]] = {
     "HA_Chassis_Group": _named(NAME_PREFIX),
     "HA_Chassis": _marked,
     "BFD": _marked,
+    "NB_Global": lambda column: THE_CLOUD.id,
 }
 IDENTIFYING: Mapping[str, frozenset[str]] = {
     "ACL": frozenset({"external_ids", "direction", "match"}),
+    "NB_Global": frozenset(),
     **{table: frozenset({"name"}) for table in ("Logical_Switch", "Logical_Router", "Logical_Router_Port")},
 }
 """Columns that an identity is read from, where these are others than name and external_ids."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from weft.backends.ovn import router
+from weft.backends.ovn import lives, router
 from weft.backends.ovn.rows import Row
 from weft.config import Config, Ovn
 from weft.logical.model import (
@@ -62,6 +62,16 @@ def test_a_gateway_lives_somewhere() -> None:
     assert rows["Logical_Router_Port", "lrp-gw"].columns["ha_chassis_group"].id == "neutron-gw"
     assert {one["chassis_name"]: one["priority"] for one in of(rows, "HA_Chassis")} == {"c1": 32767, "c2": 32766}
     assert rows["Logical_Router_Port", "lrp-in"].columns["ha_chassis_group"] is None
+
+
+def test_how_soon_another_chassis_takes_over() -> None:
+    def told(**options: Any) -> list[Any]:
+        return [row.columns["options"] for row in lives.failover(Ovn(**options))]
+
+    assert told() == []
+    assert told(ha_failover_strategy="aggressive") == [{"bfd-min-rx": "100", "bfd-min-tx": "100", "bfd-mult": "3"}]
+    manual = told(ha_failover_strategy="manual", bfd_min_rx=200, bfd_min_tx=300, bfd_mult=4)
+    assert manual == [{"bfd-min-rx": "200", "bfd-min-tx": "300", "bfd-mult": "4"}]
 
 
 def test_translation_of_what_leaves() -> None:
