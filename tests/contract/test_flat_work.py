@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +67,22 @@ def test_operations_cost_the_same_among_many(everything: Everything, path: str) 
     few = life(everything, path)
     everything.fill(path, range(FEW, MANY))
     assert life(everything, path) == few
+
+
+@pytest.mark.on_postgresql
+def test_so_it_is_on_postgresql(database: str, tmp_path: Path) -> None:
+    e = build(tmp_path, caller, database)
+    dearer = {}
+    for path in KINDS:
+        e.fill(path, range(1, FEW))
+        life(e, path)
+        few = life(e, path)
+        e.fill(path, range(FEW, 5 * FEW))
+        many = life(e, path)
+        if many != few:
+            dearer[path] = (few, many)
+    e.api.store.close()
+    assert dearer == {}
 
 
 def looks(e: Everything) -> dict[str, int]:

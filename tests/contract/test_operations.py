@@ -126,6 +126,10 @@ def test_tags(everything: Everything, path: str) -> None:
     assert owner.get(one) == (200, {"tags": []})
 
 
+EMPTY = {"/flavors/{}/next-providers": "there are some only where a driver is configured"}
+"""Lists that are empty here -> why."""
+
+
 def scalar(value: Any) -> bool:
     return isinstance(value, str | int | bool) and value != ""
 
@@ -136,14 +140,11 @@ def listed(e: Everything, path: str, query: str) -> list[dict[str, Any]]:
     return list(body[OPERATIONS[path]["items"]])
 
 
-@pytest.mark.parametrize("path", [path for path in OURS if "list" in OURS[path].operations])
+@pytest.mark.parametrize("path", [path for path in OURS if "list" in OURS[path].operations and path not in EMPTY])
 def test_filters_and_sort_keys(everything: Everything, path: str) -> None:
     """Every filter finds the object by its own value and not by another; every sort key orders; what is neither is refused."""
     e, resource = everything, OURS[path]
-    rows = listed(e, path, "")
-    if not rows:
-        pytest.skip("nothing of the kind here")
-    row = rows[0]
+    row = listed(e, path, "")[0]
     for attribute in resource.attributes:
         name, value = attribute.name, row.get(attribute.name)
         if attribute.filter and scalar(value) and resource.key in row:
