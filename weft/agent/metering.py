@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -13,7 +13,7 @@ from weft.backends.linux.metering import Label, Meters, Rule
 from weft.backends.linux.nft import NftError
 from weft.config import Config
 from weft.context import internal
-from weft.logical.model import HostView
+from weft.logical.model import HostView, LogicalRouter
 from weft.registry.resource import Row
 from weft.resources.metering import METERING_LABEL, METERING_LABEL_RULE
 from weft.store.engine import Store
@@ -42,16 +42,9 @@ class Metering:
         """Let the routers count for the labels of their projects, and for those that are shared."""
         labels, rules = self._store.read(self._read)
         self._labels |= {one["id"]: one for one in labels}
-        known = {
-            one["id"]: label(one, (rule for rule in rules if rule["metering_label_id"] == one["id"])) for one in labels
-        }
         routers = list(self._view().routers.values())
-        wanted = {
-            router.id: [known[one["id"]] for one in labels if one["shared"] or one["project_id"] == router.project_id]
-            for router in routers
-        }
         try:
-            self._meters.measure(routers, wanted)
+            self._meters.measure(routers, wanted(labels, rules, routers))
         except (OSError, NftError) as error:
             LOG.warning("metering: %s", error)
 
@@ -92,6 +85,17 @@ class Metering:
         for payload in told:
             tx.tell(EVENT, payload)
         tx.finish()
+
+
+def wanted(labels: Sequence[Row], rules: Sequence[Row], routers: Iterable[LogicalRouter]) -> dict[str, list[Label]]:
+    """What each router counts for: the labels of its project, and those that are shared. Pure."""
+    known = {
+        one["id"]: label(one, (rule for rule in rules if rule["metering_label_id"] == one["id"])) for one in labels
+    }
+    return {
+        router.id: [known[one["id"]] for one in labels if one["shared"] or one["project_id"] == router.project_id]
+        for router in routers
+    }
 
 
 def label(row: Row, rules: Iterable[Row]) -> Label:

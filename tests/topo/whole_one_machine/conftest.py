@@ -38,7 +38,10 @@ def installation(tmp_path: Path, prefix: str) -> Iterator[Installation]:
 
 @pytest.fixture
 def pair(installation: Installation) -> Pair:
-    weft = installation
+    return plugged_pair(installation)
+
+
+def plugged_pair(weft: Installation) -> Pair:
     network = weft.make("networks", name="n")["id"]
     subnet = weft.make("subnets", network_id=network, ip_version=4, cidr="10.0.0.0/24")["id"]
     router = weft.make("routers", name="r")["id"]
