@@ -8,6 +8,7 @@ from typing import Any
 
 from weft.registry import types as t
 from weft.registry import types_address as addresses
+from weft.registry import types_network as net
 
 Schema = dict[str, Any]
 
@@ -49,6 +50,11 @@ _INTERFACE: Schema = {
     "minProperties": 1,
 }
 _ROUTES = _record({"router": _record({"routes": addresses.routes.schema}, "routes")}, "router")
+_GATEWAYS: Schema = {
+    "type": "object",
+    "properties": {"router": _record({"external_gateways": net.external_gateways.schema}, "external_gateways")},
+    "required": ["router"],
+}
 _PREFIXES: Schema = {
     "type": "object",
     "properties": {"prefixes": addresses.cidr_list.schema},
@@ -70,6 +76,9 @@ ACTION_BODIES: Mapping[str, Schema] = {
     "remove_router_interface": _INTERFACE,
     "add_extraroutes": _ROUTES,
     "remove_extraroutes": _ROUTES,
+    "add_external_gateways": _GATEWAYS,
+    "update_external_gateways": _GATEWAYS,
+    "remove_external_gateways": _GATEWAYS,
     "add_prefixes": _PREFIXES,
     "remove_prefixes": _PREFIXES,
     "onboard_network_subnets": {
