@@ -4,15 +4,6 @@ from __future__ import annotations
 
 import re
 
-NOT_YET = {
-    "dhcp_agent_scheduler": "networks put on agents by hand",
-    "dvr": "distributed routers",
-    "evpn": "EVPN",
-    "l3_agent_scheduler": "routers put on agents by hand",
-    "l3-ha": "routers on several hosts",
-}
-"""Extensions of the core API that nothing here offers -> what they are."""
-
 BESIDE_THE_CORE = {
     "agent-resources-synced": "a report of other backends' agents",
     "bgp": "BGP, a service of its own",
@@ -42,8 +33,6 @@ def written(reason: str) -> str:
     """Why a case that gave `reason` may be skipped; empty: it may not."""
     found = re.search(r"([\w-]+) extension not enabled|extension: ([\w-]+) is not enabled", reason)
     alias = (found[1] or found[2]).lower() if found else ""
-    if alias in NOT_YET:
-        return f"{NOT_YET[alias]}: not part of Weft yet"
     if alias in BESIDE_THE_CORE:
         return BESIDE_THE_CORE[alias]
     return next((why for expression, why in OTHERS.items() if re.search(expression, reason)), "")
