@@ -22,8 +22,8 @@ OTHERS = {
     r"neutron\.services\.[\w.]+ is not available": "a class of the reference implementation, which only that can have",
     r"compute service is not available": "there is no Nova here; what it asks of the API is tested without it",
     r"At least one DHCP agent is required": (
-        "the suite asks for agents of the type `DHCP Agent`; the API's name is `DHCP agent`, "
-        "which is the same only to a database that ignores case"
+        "the suite asks for agents of the type `DHCP Agent`; the API's name is `DHCP agent`, which is the same only to "
+        "a database that ignores case. It looks at their ports, and hosts of ours answer DHCP without one"
     ),
 }
 """Expressions that a reason of the suites holds -> why that is right."""
