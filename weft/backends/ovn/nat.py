@@ -58,8 +58,7 @@ def _port(router: LogicalRouter, gateway: Gateway) -> Ref | None:
 
 def _floating(router: LogicalRouter, one: Nat, gateway: Gateway, view: HostView, held: Hold, config: Config) -> Row:
     """A floating IP. With a MAC of its own it is translated on the host of its port, else where the gateway lives."""
-    inside = view.ports.get(one.logical_port)
-    spread = config.ovn.enable_distributed_floating_ip and bool(one.mac) and inside is not None and not inside.parent
+    spread = config.ovn.enable_distributed_floating_ip and bool(one.mac) and _may_spread(router, one, view)
     ids = {
         "neutron:fip_id": one.id,
         "neutron:fip_port_id": one.logical_port,
@@ -77,6 +76,14 @@ def _floating(router: LogicalRouter, one: Nat, gateway: Gateway, view: HostView,
         "external_ids": ids,
     }
     return Row(Ref("NAT", one.id), columns, held)
+
+
+def _may_spread(router: LogicalRouter, one: Nat, view: HostView) -> bool:
+    """Only to a workload with a device of its own; and port forwardings to an address that has a floating IP elsewhere than
+    where the gateway lives get no answers out of OVN."""
+    inside = view.ports.get(one.logical_port)
+    forwarded = any(other.internal_ip == one.logical_ip for other in router.forwardings)
+    return inside is not None and not inside.parent and not forwarded
 
 
 def _forwardings(router: LogicalRouter) -> Iterator[Row]:

@@ -90,6 +90,9 @@ def test_floating_ips_where_the_operator_wants_them() -> None:
     assert row["type"] == "dnat_and_snat" and row["external_mac"] is row["logical_port"] is None
     spread = made(value, enable_distributed_floating_ip=True)["NAT", "fip"].columns
     assert (spread["external_mac"], spread["logical_port"]) == ("fa:16:3e:00:00:ff", "vm")
+    forwarding = PortForwarding("pf", "tcp", "203.0.113.10", (2222, 2222), "10.0.0.9", (22, 22), floating_ip="other")
+    shared = made(replace(value, forwardings=(forwarding,)), enable_distributed_floating_ip=True)["NAT", "fip"].columns
+    assert shared["external_mac"] is None, "else the forwarding would get no answers"
     elsewhere = replace(value, nats=(replace(nat, logical_port="no-workload"),))
     assert made(elsewhere, enable_distributed_floating_ip=True)["NAT", "fip"].columns["external_mac"] is None
 
