@@ -17,11 +17,14 @@ from weft.logical.model import (
     Address,
     AddressPair,
     DhcpOptions,
+    Gateway,
     HostView,
     Key,
     LogicalPort,
+    LogicalRouter,
     LogicalSwitch,
     PortGroup,
+    RouterPort,
     Segment,
 )
 
@@ -311,3 +314,25 @@ def test_what_holds_for_all_of_ovn(server: Server) -> None:
     finally:
         backend.close()
         server.nb.clear("NB_Global")
+
+
+def test_what_another_driver_made_is_taken_over(server: Server, make: Make) -> None:
+    leg = RouterPort("in", "blue", "fa:16:3e:00:01:01", 1442, (Address("10.0.0.1", 24, "sub"),))
+    gateway = Gateway("gw", "blue", "fa:16:3e:00:01:02", 1442, (Address("203.0.113.2", 24, "out"),), ("203.0.113.1",))
+    desired = view()
+    desired.routers["r"] = LogicalRouter("r", ports=(leg,), gateway=gateway)
+    nat = {"type": "snat", "external_ip": "203.0.113.2", "logical_ip": "10.0.0.0/24"}
+    route = {"ip_prefix": "0.0.0.0/0", "nexthop": "203.0.113.1"}
+    theirs = {"name": "neutron-r", "nat": ["named-uuid", "n"], "static_routes": ["named-uuid", "s"]}
+    server.nb.transact(
+        {"op": "insert", "table": "NAT", "uuid-name": "n", "row": nat},
+        {"op": "insert", "table": "Logical_Router_Static_Route", "uuid-name": "s", "row": route},
+        {"op": "insert", "table": "Logical_Router", "row": theirs},
+    )
+    before = {row["_uuid"] for table in ("NAT", "Logical_Router_Static_Route") for row in server.nb.rows(table)}
+    backend = make()
+    assert backend.set(desired, None).failed == {}
+    found = [row for table in ("NAT", "Logical_Router_Static_Route") for row in server.nb.rows(table)]
+    assert {row["_uuid"] for row in found} == before
+    assert all("weft:id" in row["external_ids"] for row in found)
+    assert backend.set(desired, None).drift == []

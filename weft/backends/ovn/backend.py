@@ -218,6 +218,8 @@ class OvnBackend:
             rows = self._rows(desired, key)
             if picture is not None:
                 picture.add(rows)
+                for row in rows:
+                    self._northbound.adopt(row)
             missing = batch.missing(rows)
             if missing is not None:
                 report.failed[key] = f"{missing.table} {missing.id} is not there yet"

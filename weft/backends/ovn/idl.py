@@ -20,7 +20,19 @@ from ovs.stream import Stream
 
 from weft.backends.ovn import messages
 from weft.backends.ovn.delta import Operation
-from weft.backends.ovn.rows import BELONGING, COLUMNS, HOLDERS, IDENTIFYING, ROOTS, Hold, Ref, Value, identity
+from weft.backends.ovn.rows import (
+    BELONGING,
+    COLUMNS,
+    HOLDERS,
+    IDENTIFYING,
+    NATURAL,
+    ROOTS,
+    Hold,
+    Ref,
+    Row,
+    Value,
+    identity,
+)
 from weft.config import Ovn
 
 LOG = logging.getLogger(__name__)
@@ -146,6 +158,17 @@ class Northbound:
                 if any(one.uuid == of.row.uuid for one in getattr(found.row, column)):
                     return Hold(ref, column)
         return None
+
+    def adopt(self, row: Row) -> None:
+        """Take what another driver made in the same place for that row, so that it is not there twice."""
+        holder = self.find(row.parent.row) if row.parent else None
+        natural = NATURAL.get(row.ref.table, ())
+        if holder is None or row.parent is None or not natural or row.ref in self._found:
+            return
+        for one in getattr(holder.row, row.parent.column):
+            if one.uuid not in self._refs and all(self.value(one, name) == row.columns[name] for name in natural):
+                self._refs[one.uuid], self._found[row.ref] = row.ref, Found(self, one)
+                return
 
     def value(self, row: Any, column: str) -> Value:
         """A column as rows.Row has it."""

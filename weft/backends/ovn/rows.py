@@ -193,6 +193,12 @@ HOLDERS: Mapping[str, Mapping[str, str]] = {
 }
 """Table -> column -> table of the rows that exist because they are in it."""
 
+NATURAL: Mapping[str, tuple[str, ...]] = {
+    "NAT": ("type", "external_ip", "logical_ip"),
+    "Logical_Router_Static_Route": ("ip_prefix", "nexthop"),
+}
+"""Table -> columns that tell rows of one router apart, where upstream's driver leaves no mark."""
+
 BELONGING: Mapping[str, tuple[str, ...]] = {
     "Port_Group": ("ports",),
     "Logical_Switch": ("dns_records",),
