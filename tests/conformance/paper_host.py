@@ -21,7 +21,7 @@ class Paper:
     """Says that every router is as it should be. Ports of workloads stay down: nobody plugs them."""
 
     name = "linux"
-    capabilities: frozenset[str] = frozenset()
+    capabilities = frozenset({"dvr", "l3-ha"})
 
     def bind(self, port: Mapping[str, Any], segments: Sequence[Segment], facts: HostFacts) -> Binding | Unbound:
         return bind(port, segments, facts)

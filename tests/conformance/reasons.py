@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 BESIDE_THE_CORE = {
-    "agent-resources-synced": "a report of other backends' agents",
     "bgp": "BGP, a service of its own",
     "bgpvpn": "BGP VPN, a service of its own",
     "fwaas_v2": "firewalls, a service of their own",
@@ -19,7 +18,6 @@ OTHERS = {
     ),
     r"^tag extension not enabled": "a name that the extension no longer has; the cases of `standard-attr-tag` run",
     r"outdated starting from Ussuri|skipped until LP#1991965": "the suite has given the case up",
-    r"neutron\.services\.[\w.]+ is not available": "a class of the reference implementation, which only that can have",
     r"compute service is not available": "there is no Nova here; what it asks of the API is tested without it",
     r"At least one DHCP agent is required": (
         "the suite asks for agents of the type `DHCP Agent`; the API's name is `DHCP agent`, which is the same only to "

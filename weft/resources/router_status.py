@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import or_, select, update
 
 from weft.registry.resource import Row
-from weft.resources import floatingip, port, router_interface
+from weft.resources import floatingip, port, router_gateway, router_interface
 from weft.store.transaction import Transaction
 
 DOWN = "DOWN"
@@ -20,7 +20,7 @@ def rest(tx: Transaction, routers: Sequence[Row]) -> None:
     ids = [row["id"] for row in routers]
     if not ids:
         return
-    gateways = [row["gw_port_id"] for row in routers if row["gw_port_id"]]
+    gateways = [one["port_id"] for row in routers for one in router_gateway.held(row)]
     legs = select(router_interface.ROUTER_PORTS.c.port_id).where(router_interface.ROUTER_PORTS.c.router_id.in_(ids))
     mine = or_(port.PORTS.c.id.in_(legs), port.PORTS.c.id.in_(gateways))
     for row in tx.list(port.PORT, mine, port.PORTS.c.status != DOWN):
