@@ -211,6 +211,25 @@ FOLDER = click.option("--state-dir", metavar="DIR", default="", help="State fold
 DRY = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 
 
+@main.command()
+@click.option("--host", metavar="NAME", default="", help="Name of this host in bindings and agents [its host name].")
+@CONFIG
+@FOLDER
+def agent(host: str, config: tuple[str, ...], state_dir: str) -> None:
+    """Run the part of the network that is this host's: on hosts of OVN, metadata. Needs root.
+
+    By the database of the API ([database] in the configuration). Stays in the foreground; ^C stops it, and what it
+    made goes on.
+    """
+    from weft import host as hosts
+    from weft import up as installation
+
+    try:
+        hosts.run(_read("agent", config, state_dir), host, lambda: click.echo("ready", err=True))
+    except (installation.UpError, ValueError) as error:
+        _fail("agent", error)
+
+
 @main.group()
 def migrate() -> None:
     """Bring the database to this version of Weft.

@@ -272,7 +272,9 @@ def zones(tx: Transaction, kind: str) -> frozenset[str]:
     def load() -> frozenset[str]:
         clause = and_(AGENTS.c.agent_type.in_(ZONED[kind]), AGENTS.c.availability_zone.is_not(None))
         rows = tx.all(select(AGENTS.c.availability_zone, AGENTS.c.configurations).where(clause))
-        return frozenset(name for row in rows for name in (row[0], *row[1].get("availability_zones", ())))
+        return frozenset(
+            name for row in rows for name in (row.availability_zone, *row.configurations.get("availability_zones", ()))
+        )
 
     return tx.once(("zones", kind), load)
 
