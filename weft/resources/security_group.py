@@ -17,6 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
     bindparam,
     exists,
+    func,
     insert,
     select,
 )
@@ -216,6 +217,9 @@ def glance(tx: Transaction, ids: Sequence[str]) -> dict[str, Row]:
     return {id: known[id] for id in ids if id in known}
 
 
+STATEFULNESS = "statefulness of groups as this transaction saw it"
+
+
 def check_usable(tx: Transaction, ids: Sequence[str], project_id: str) -> None:
     """Raise unless ports of the project may be in all these groups: its own, or shared with it; all of one statefulness."""
     if ids:
@@ -236,6 +240,7 @@ def _check_usable(tx: Transaction, ids: Sequence[str], project_id: str) -> None:
     missing = [id for id in ids if id not in usable]
     if missing:
         raise errors.SecurityGroupNotFound(id=", ".join(missing))
+    tx.once(STATEFULNESS, dict[str, bool]).update(usable)
     if len(set(usable.values())) > 1:
         reason = "Cannot apply both stateful and stateless security groups on the same port at the same time"
         raise errors.SecurityGroupConflict(reason=reason)
@@ -250,18 +255,21 @@ def used_by_others(tx: Transaction, group: Row, losing: str) -> bool:
     return bool(tx.first(statement.where(PORT_BINDINGS.c.security_group_id == group["id"], only).limit(1)))
 
 
-_BIND = insert(PORT_BINDINGS).from_select(
-    ["port_id", "security_group_id", "stateful"],
-    select(bindparam("port", type_=ID), SECURITY_GROUPS.c.id, SECURITY_GROUPS.c.stateful).where(
-        SECURITY_GROUPS.c.id == bindparam("security_group")
-    ),
+_of_group = select(SECURITY_GROUPS.c.stateful).where(SECURITY_GROUPS.c.id == bindparam("security_group"))
+_BIND = insert(PORT_BINDINGS).values(
+    port_id=bindparam("port", type_=ID),
+    security_group_id=bindparam("security_group", type_=ID),
+    stateful=func.coalesce(bindparam("stateful", type_=Boolean), _of_group.scalar_subquery()),
 )
 
 
 def bind(tx: Transaction, many: Sequence[tuple[str, str]]) -> None:
-    """Put ports into groups: (port id, group id)."""
+    """Put ports into groups: (port id, group id). A group that has changed since it was looked at is an IntegrityError."""
     if many:
-        tx.execute(_BIND, [{"port": port, "security_group": group} for port, group in many])
+        seen = tx.once(STATEFULNESS, dict[str, bool])
+        tx.execute(
+            _BIND, [{"port": port, "security_group": group, "stateful": seen.get(group)} for port, group in many]
+        )
 
 
 SECURITY_GROUP: Resource = Resource(

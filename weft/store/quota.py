@@ -48,7 +48,8 @@ def move(connection: Connection, project: str, name: str, amount: int, default_l
     if connection.execute(statement, values).rowcount:
         return True
     if connection.execute(_EXISTS, {"project": project, "name": name}).first():
-        return False
+        # it may have come between the two statements
+        return connection.execute(statement, values).rowcount > 0
     if default_limit is not None and 0 <= default_limit < amount:
         return False
     connection.execute(insert(USAGE), {"project_id": project, "resource": name, "used": max(amount, 0)})
