@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+from uuid import UUID
 
 import ovs.db.idl
 import ovs.poller
@@ -171,19 +172,23 @@ class Northbound:
                 return
 
     def value(self, row: Any, column: str) -> Value:
-        """A column as rows.Row has it."""
-        found = getattr(row, column)
-        match self._kinds[row._table.name, column]:
-            case "set":
-                return frozenset(self._plain(one) for one in found)
-            case "optional":
-                return self._plain(found[0]) if found else None
-            case _:
-                return found
+        """A column as rows.Row has it.
+
+        Read where the library keeps it: its own way makes three copies, for transactions that change rows, as none of ours
+        does, and would be most of the work of a full pass.
+        """
+        values = row._data[column].values
+        kind = self._kinds[row._table.name, column]
+        if kind == "map":
+            return {key.value: value.value for key, value in values.items()}
+        plain = [self._plain(one.value) for one in values]
+        if kind == "set":
+            return frozenset(plain)
+        return plain[0] if plain else None
 
     def _plain(self, value: Any) -> Value:
-        if isinstance(value, ovs.db.idl.Row):
-            return self._refs.get(value.uuid) or str(value.uuid)
+        if isinstance(value, UUID):
+            return self._refs.get(value) or str(value)
         return value
 
     # -- writing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from weft.backends.ovn import dhcp, lives, rows
 from weft.backends.ovn.bind import OUTSIDE, PASSED_THROUGH
@@ -131,9 +132,15 @@ def _external_ids(port: LogicalPort, switch: LogicalSwitch, around: Around) -> d
 def _groups(port: LogicalPort) -> Iterable[Hold]:
     """Where it is a member: of its security groups, and of that which drops the rest."""
     if port.port_security:
-        yield Hold(Ref("Port_Group", DROP_GROUP), "ports")
+        yield _members(DROP_GROUP)
         for group in port.groups:
-            yield Hold(Ref("Port_Group", rows.group(group)), "ports")
+            yield _members(rows.group(group))
+
+
+@lru_cache(maxsize=4096)
+def _members(name: str) -> Hold:
+    """Remembered for every port of the group, so the same for all."""
+    return Hold(Ref("Port_Group", name), "ports")
 
 
 # -- DHCP and DNS

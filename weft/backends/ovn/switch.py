@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from weft.backends.ovn import dhcp, localport, rows
 from weft.backends.ovn.rows import Hold, Ref, Row
 from weft.config import Config
@@ -23,10 +25,12 @@ def render(switch: LogicalSwitch, config: Config) -> list[Row]:
     return found
 
 
+@lru_cache(maxsize=4096)
 def hold(network_id: str, column: str = "ports") -> Hold:
     return Hold(Ref("Logical_Switch", rows.name(network_id)), column)
 
 
+@lru_cache(maxsize=4096)
 def records(network_id: str) -> Hold:
     """The names of a network."""
     return Hold(Ref("DNS", rows.name(network_id)), "records")
