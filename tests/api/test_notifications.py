@@ -14,6 +14,7 @@ import pytest
 from falcon import testing
 
 from tests.api.conftest import Api, caller
+from tests.api.hosts import DHCP, L3, alive
 from weft import app, config
 from weft.events import consumer
 from weft.events.consumer import Consumer
@@ -172,6 +173,21 @@ def test_tags(api: Api, sender: Sender) -> None:
         ("tag.update.end", {**about, "tags": ["blue", "green"]}),
         ("tag.delete.end", {**about, "tag": "blue"}),
         ("tag.delete_all.end", about),
+    ]
+
+
+def test_agents_that_are_given_something(api: Api, sender: Sender) -> None:
+    ids = {kind: alive(api, kind, "h1") for kind in (DHCP, L3)}
+    network, router = api.make("networks")["id"], api.make("routers")["id"]
+    sender.clear()
+    given = {"dhcp": (ids[DHCP], "networks", network), "l3": (ids[L3], "routers", router)}
+    for kind, (agent, what, id) in given.items():
+        assert api.admin.post(f"agents/{agent}/{kind}-{what}", {f"{what[:-1]}_id": id})[0] == 201
+        assert api.admin.delete(f"agents/{agent}/{kind}-{what}/{id}")[0] == 204
+    assert sender.messages() == [
+        (f"{kind}_agent.{what[:-1]}.{verb}", {"agent": {"id": agent, f"{what[:-1]}_id": id}})
+        for kind, (agent, what, id) in given.items()
+        for verb in ("add", "remove")
     ]
 
 

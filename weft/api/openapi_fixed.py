@@ -138,6 +138,30 @@ def _watch(collections: Iterable[str]) -> Described:
     )
 
 
+def _scheduling() -> dict[str, dict[str, Described]]:
+    """What agents serve, from both sides."""
+    null: Schema = {"type": "null"}
+    found: dict[str, dict[str, Described]] = {}
+    for kind, what in (("dhcp", "network"), ("l3", "router")):
+        below = f"/v2.0/agents/{{id}}/{kind}-{what}s"
+        # what else a body says is for dataplanes with priorities of chassis
+        body = {"type": "object", "properties": {f"{what}_id": t.uuid.schema}, "required": [f"{what}_id"]}
+        found[below] = {
+            "get": Described(f"list_{what}s_of_agent", "agent", _OBJECT),
+            "post": Described(f"add_{what}_to_agent", "agent", null, 201, body=body, reads=False),
+        }
+        found[f"{below}/{{child}}"] = {
+            "delete": Described(f"remove_{what}_from_agent", "agent", None, 204, reads=False)
+        }
+        found[f"/v2.0/{what}s/{{id}}/{kind}-agents"] = {
+            "get": Described(f"list_{kind}_agents_of_{what}", what, _OBJECT)
+        }
+    found["/v2.0/agents/{id}/l3-routers/{child}"]["put"] = Described(
+        "prioritise_agent_of_router", "agent", null, body=_OBJECT, reads=False
+    )
+    return found
+
+
 def paths(limited: Iterable[str], watched: Iterable[str]) -> dict[str, dict[str, Described]]:
     """path -> verb -> operation. `limited`: what has a quota; `watched`: collections whose changes can be watched."""
     names = list(limited)
@@ -169,4 +193,5 @@ def paths(limited: Iterable[str], watched: Iterable[str]) -> dict[str, dict[str,
             "get": Described("show_auto_allocated_topology", "auto_allocated_topology", _OBJECT, reads=False),
             "delete": Described("delete_auto_allocated_topology", "auto_allocated_topology", None, 204, reads=False),
         },
+        **_scheduling(),
     }
