@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.topo.lab import PATIENCE, Lab, egress, ingress, uid
+from weft.backends.linux import names, netns
 from weft.backends.linux.backend import LinuxBackend
 from weft.backends.linux.links import Address as LinkAddress
 from weft.backends.linux.responder import Responder
@@ -21,18 +22,24 @@ LOCAL = "10.0.0.100"
 
 
 @pytest.fixture
-def host(lab: Lab) -> Lab:
+def host(lab: Lab) -> Iterator[Lab]:
     """Client and two servers on one network, the same addresses on another; the responder answers for local IPs."""
     responder = Responder(lab.config, lab.host, ())
     lab.backend = LinuxBackend(lab.config, responder=responder)
     lab.group("servers", ingress(), ingress(ethertype="IPv6"))
-    for network, names in (("n", ("client", "first", "second")), ("m", ("stranger", "twin"))):
+    for network, ports in (("n", ("client", "first", "second")), ("m", ("stranger", "twin"))):
         lab.network(network)
-        for number, name in enumerate(names, 1):
+        for number, name in enumerate(ports, 1):
             groups = ("out",) if number == 1 else ("out", "servers")
             lab.port(name, network, f"10.0.0.{number}/24", groups=groups)
-    lab.up()
-    return lab
+    try:
+        lab.up()
+        yield lab
+    finally:
+        responder.close()
+        for namespace in netns.names():
+            if namespace.startswith(names.service_namespace(lab.host, "")):
+                netns.delete(namespace)
 
 
 def leads(lab: Lab, name: str, *, translate: bool = True, on: bool = True) -> Key:
