@@ -259,13 +259,13 @@ def test_proxies_go_with_their_address(site: Site) -> None:
 
 
 def rendered(site: Site) -> LogicalRouter:
-    loader = HostLoader("h")
+    loader = HostLoader("h", scheduled=False)
     site.api.inside(loader.load)
     return loader.view.routers[site.router["id"]]
 
 
 def test_the_router_is_told(site: Site) -> None:
-    loader = HostLoader("h")
+    loader = HostLoader("h", scheduled=False)
     site.api.inside(loader.load)
     assert loader.view.routers[site.router["id"]].ndp_proxies == ()
     found = made(site)

@@ -107,3 +107,49 @@ def test_the_last_address_goes_to_one(api: Api) -> None:
     answers = at_once(*(lambda: api.post("floatingips", body) for _ in range(4)))
     assert statuses(answers) == [201, 400, 400, 400]
     assert {api.fault(one)[1] for one in answers if one[0] == 400} == {"ExternalIpAddressExhausted"}
+
+
+def test_no_gateway_is_lost(api: Api) -> None:
+    router, outside = api.make("routers"), outside_network(api, "203.0.113.0/24")
+    path, body = f"routers/{router['id']}", {"router": {"external_gateways": [{"network_id": outside["id"]}]}}
+    answers = at_once(*([lambda: api.put(f"{path}/add_external_gateways", body)] * 6))
+    assert statuses(answers) == [200] * 6
+    found = api.show("routers", router["id"])["external_gateways"]
+    assert len({one["external_fixed_ips"][0]["ip_address"] for one in found}) == 6
+    all_of_them = [{"router": {"external_gateways": [one]}} for one in found]
+    answers = at_once(*(lambda one=one: api.put(f"{path}/remove_external_gateways", one) for one in all_of_them))  # type: ignore[misc]
+    assert statuses(answers) == [200] * 6
+    assert api.show("routers", router["id"])["external_gateways"] == []
+    assert api.admin.list("ports", f"device_id={router['id']}") == []
+
+
+def proxying(api: Api) -> tuple[str, dict[str, dict[str, str]]]:
+    """A router that may have NDP proxies, and the body that asks for one."""
+    scope = api.admin.make("address-scopes", name="s", ip_version=6)["id"]
+    pool = api.admin.make("subnetpools", name="p", prefixes=["2001:db8::/48"], address_scope_id=scope)["id"]
+    six = {"ip_version": 6, "subnetpool_id": pool, "prefixlen": 64}
+    outside = api.admin.make("networks", **{"router:external": True})["id"]
+    inside = api.make("networks")["id"]
+    api.admin.make("subnets", network_id=outside, **six)
+    subnet = api.admin.make("subnets", network_id=inside, **six)["id"]
+    router = api.make("routers", external_gateway_info={"network_id": outside}, enable_ndp_proxy=True)["id"]
+    assert api.admin.put(f"routers/{router}/add_router_interface", {"subnet_id": subnet})[0] == 200
+    return router, {"ndp_proxy": {"router_id": router, "port_id": api.make("ports", network_id=inside)["id"]}}
+
+
+def test_one_of_many_proxies_answers_for_an_address(api: Api) -> None:
+    _, body = proxying(api)
+    answers = at_once(*([lambda: api.post("ndp-proxies", body)] * 5))
+    assert statuses(answers) == [201] + [409] * 4
+    assert {api.fault(one)[1] for one in answers if one[0] == 409} == {"NeutronDbObjectDuplicateEntry"}
+
+
+def test_a_gateway_goes_or_a_proxy_comes(api: Api) -> None:
+    """Not both: a proxy without a gateway answers nobody."""
+    router, body = proxying(api)
+    at_once(
+        lambda: api.post("ndp-proxies", body),
+        lambda: api.put(f"routers/{router}", {"router": {"external_gateway_info": None}}),
+    )
+    gone = api.show("routers", router)["external_gateway_info"] is None
+    assert bool(api.list("ndp-proxies")) is not gone
