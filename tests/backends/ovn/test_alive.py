@@ -20,6 +20,6 @@ def test_every_host_confirms_the_number(ovn: Ovn) -> None:
         (after,) = ovn.nb.rows("NB_Global", "nb_cfg")
         assert after["nb_cfg"] == before["nb_cfg"] + 1
         wait_until(lambda: {row["nb_cfg"] for row in ovn.sb.rows("Chassis_Private", "nb_cfg")} == {after["nb_cfg"]})
-        assert [one.alive for one in backend.chassis()] == [True, True]
+        wait_until(lambda: [one.alive for one in backend.chassis()] == [True, True])
     finally:
         backend.close()

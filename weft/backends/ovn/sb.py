@@ -80,6 +80,10 @@ class Southbound:
         own = config.ovn
         self._down_time = config.api.agent_down_time
         if own.ovn_sb_private_key:
+            if own.ovn_nb_private_key not in ("", own.ovn_sb_private_key):
+                LOG.warning(
+                    "ovn_nb_private_key and ovn_sb_private_key differ; ovs has one per process: that of sb counts"
+                )
             Stream.ssl_set_private_key_file(own.ovn_sb_private_key)
             Stream.ssl_set_certificate_file(own.ovn_sb_certificate)
             Stream.ssl_set_ca_cert_file(own.ovn_sb_ca_cert)
