@@ -380,3 +380,22 @@ def test_service_type_id_is_kept(api: Api) -> None:
 def test_agents_say_nothing_of_placement(api: Api) -> None:
     agent = alive(api, L3, "h1")
     assert api.admin.show("agents", agent)["resources_synced"] is None
+
+
+class TestByDefault:
+    """Routers are distributed unless somebody says otherwise."""
+
+    @pytest.fixture
+    def options(self) -> dict[str, dict[str, Any]]:
+        return {"api": {"backend": "elsewhere", "router_distributed": True}}
+
+    def test_those_of_automatic_topologies_too(self, api: Api) -> None:
+        alive(api, L3, "h1", agent_mode="dvr_snat")
+        net = api.admin.make("networks", **{"router:external": True, "is_default": True})
+        api.admin.make("subnets", network_id=net["id"], ip_version=4, cidr="203.0.113.0/24")
+        pool = {"prefixes": ["10.0.0.0/8"], "default_prefixlen": 24, "is_default": True, "shared": True}
+        api.admin.make("subnetpools", name="default", **pool)
+        assert api.get(f"auto-allocated-topology/{api.project}")[0] == 200
+        assert (len(ports(api, SNAT)), len(ports(api, DVR_LEG))) == (1, 1)
+        assert api.delete(f"auto-allocated-topology/{api.project}")[0] == 204
+        assert ports(api, SNAT) == []

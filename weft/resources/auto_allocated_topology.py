@@ -6,7 +6,7 @@ from sqlalchemy import Column, ForeignKey, Table, delete, insert, select
 
 from weft import errors
 from weft.registry.resource import Row
-from weft.resources import network, router, router_interface, subnet, subnetpool
+from weft.resources import network, router, router_interface, router_kind, subnet, subnetpool
 from weft.store.schema import ID, METADATA, PROJECT
 from weft.store.transaction import Transaction
 
@@ -88,6 +88,8 @@ def _make_router(tx: Transaction, project_id: str, inside: str, outside: str) ->
         made = router.ROUTER.strategy.create(tx, router.ROUTER.reader.create(values, tx.context))
         for one in subnet.of_network(tx, inside):
             router_interface.add(tx, made, {"subnet_id": one["id"]})
+        if made["distributed"]:
+            router_kind.follow(tx, made)
     except (errors.BadRequest, errors.HTTPBadRequest) as error:
         raise errors.AutoAllocationFailure(
             reason=f"Unable to provide external connectivity: {error.message.rstrip('.')}"
