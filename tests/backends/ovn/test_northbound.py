@@ -336,3 +336,16 @@ def test_what_another_driver_made_is_taken_over(server: Server, make: Make) -> N
     assert {row["_uuid"] for row in found} == before
     assert all("weft:id" in row["external_ids"] for row in found)
     assert backend.set(desired, None).drift == []
+
+
+def test_what_others_do_while_we_write_is_not_lost(server: Server, make: Make) -> None:
+    desired = view(port("a", 10))
+    backend = make()
+    backend.set(desired, None)
+    told: list[Key] = []
+    backend.watch(told.extend)
+    with backend._northbound.lock:  # the replica hears of it no sooner than of our own change
+        server.nb.update("Logical_Switch_Port", {"enabled": False}, name="a")
+        changed(backend, view(*desired.ports.values(), port("b", 11)), Key("port", "b"))
+    wait_until(lambda: Key("port", "a") in told)
+    assert Key("port", "b") not in told

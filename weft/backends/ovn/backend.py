@@ -178,7 +178,7 @@ class OvnBackend:
             batch.drop_row(ref, row, self._northbound.holder(row))
         if len(batch):
             try:
-                self._northbound.commit(batch.operations())
+                self._northbound.commit(batch.operations(), batch.touched)
             except Again:
                 return self._prune(picture, report)
             report.drift += batch.words
@@ -230,7 +230,7 @@ class OvnBackend:
                 drift += self._drift(key, made[key], batch.words[before:])
         try:
             if len(batch):
-                self._northbound.commit(batch.operations())
+                self._northbound.commit(batch.operations(), batch.touched)
         except Again:
             self._send(desired, keys, report, picture)
             return
@@ -245,6 +245,8 @@ class OvnBackend:
         report.drift += drift
         for key, one in made.items():
             self._remember(key, one)
+            if any(self._northbound.find(trace.ref) is None for trace in one.traces):
+                report.failed[key] = "somebody took it away at once"
 
     def _rows(self, desired: HostView, key: Key) -> list[Row]:
         value = _value(desired, key)
@@ -263,6 +265,7 @@ class OvnBackend:
                 _move(was, row, batch)
         for trace in old.values():
             batch.drop(trace.ref, trace.parent)
+            batch.touched |= {hold.row for hold in trace.members}
             for hold, entries in trace.entries.items():
                 batch.take(hold, entries)
         return tuple(Trace(row.ref, row.parent, row.members, row.entries) for row in rows)

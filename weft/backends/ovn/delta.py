@@ -66,6 +66,8 @@ class Batch:
         self._put: dict[Hold, dict[str, str]] = {}
         self._take: dict[Hold, dict[str, None]] = {}
         self.words: list[str] = []
+        self.touched: set[Ref] = set()
+        """Rows that are different afterwards, or hold others."""
 
     def __len__(self) -> int:
         return len(self._operations) + len(self._come) + len(self._go) + len(self._put) + len(self._take)
@@ -84,6 +86,7 @@ class Batch:
 
     def set(self, row: Row) -> None:
         """Make the row as it should be. Where it belongs is looked at only when it is new: sets may be long."""
+        self.touched.add(row.ref)
         actual = self._replica.find(row.ref)
         if actual is None:
             self._insert(row)
@@ -91,17 +94,21 @@ class Batch:
             self._change(row.ref, actual, changed)
 
     def link(self, hold: Hold, ref: Ref) -> None:
+        self.touched.add(hold.row)
         self._come.setdefault(hold, {})[ref] = None
 
     def unlink(self, hold: Hold, ref: Ref) -> None:
+        self.touched.add(hold.row)
         actual = self._replica.find(ref)
         if actual is not None and self._replica.find(hold.row) is not None:
             self._go.setdefault(hold, {})[actual.uuid] = None
 
     def put(self, hold: Hold, entries: Mapping[str, str]) -> None:
+        self.touched.add(hold.row)
         self._put.setdefault(hold, {}).update(entries)
 
     def take(self, hold: Hold, keys: Iterable[str]) -> None:
+        self.touched.add(hold.row)
         if self._replica.find(hold.row) is not None:
             self._take.setdefault(hold, {}).update(dict.fromkeys(keys))
 
@@ -116,6 +123,7 @@ class Batch:
     def drop_row(self, ref: Ref, actual: Actual, parent: Hold | None) -> None:
         """Delete that row, which is one of the identity `ref`: from its table, or from the row that holds it."""
         self.words.append(f"{ref.table} {ref.id} should not be there")
+        self.touched |= {ref, parent.row} if parent else {ref}
         if ref.table in ROOTS:
             self._operations.append({"op": "delete", "table": ref.table, "where": _is(actual)})
         elif parent is not None and self._replica.find(parent.row) is not None:

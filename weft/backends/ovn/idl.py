@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +19,6 @@ import ovs.db.idl
 import ovs.poller
 from ovs.stream import Stream
 
-from weft.backends.ovn import messages
 from weft.backends.ovn.delta import Operation
 from weft.backends.ovn.rows import (
     BELONGING,
@@ -95,7 +94,6 @@ class Northbound:
     """The database that says what OVN should make. Safe to share between threads; `close` ends its own."""
 
     def __init__(self, options: Ovn) -> None:
-        messages.install()
         if options.ovn_nb_private_key:
             Stream.ssl_set_private_key_file(options.ovn_nb_private_key)
             Stream.ssl_set_certificate_file(options.ovn_nb_certificate)
@@ -111,6 +109,7 @@ class Northbound:
         self._refs: dict[Any, Ref] = {}
         self._twins: dict[Ref, list[Found]] = {}
         self._writing = False
+        self._touched: Collection[Ref] | None = None
         self._moved: Callable[[set[Ref]], None] = lambda refs: None
         self._again: Callable[[], None] = lambda: None
         self._ready, self._stop = threading.Event(), threading.Event()
@@ -208,11 +207,14 @@ class Northbound:
         with contextlib.suppress(Again):  # the next time, then
             self.commit([count])
 
-    def commit(self, operations: Iterable[Operation]) -> None:
+    def commit(self, operations: Iterable[Operation], touched: Collection[Ref] | None = None) -> None:
         """Send them as one transaction and wait until the replica has it. Raises Refused, Unreachable, or Again: then the
-        replica is that of the server that answers now."""
+        replica is that of the server that answers now.
+
+        `touched`: the rows that are meant; of others that move meanwhile is told as ever. None: of none, all will be looked at.
+        """
         with self.lock:
-            self._writing = True
+            self._writing, self._touched = True, touched
             try:
                 self._commit(list(operations))
             finally:
@@ -292,12 +294,16 @@ class Northbound:
         touched: set[Ref] = set()
         torn = False
         for event, row, updates in moved:
-            torn = torn or (not self._writing and self._tears(event, row, updates))
-            touched |= self._take(event, row, updates)
-        if touched and not self._writing:
+            torn = torn or (not self._meant(self._refs.get(row.uuid)) and self._tears(event, row, updates))
+            touched |= {ref for ref in self._take(event, row, updates) if not self._meant(ref)}
+        if touched:
             self._moved(touched)
         if torn:
             self._again()
+
+    def _meant(self, ref: Ref | None) -> bool:
+        """Whether the row moves because we write it."""
+        return self._writing and (self._touched is None or ref in self._touched)
 
     def _begin(self) -> None:
         self._idl.moved = []
