@@ -144,9 +144,8 @@ class HostLoader:
         if fips:
             statement = select(FLOATINGIPS.c.router_id).where(FLOATINGIPS.c.id.in_(sorted(fips)))
             found |= {row[0] for row in tx.all(statement) if row[0]}
-        for id, value in self.view.routers.items():
-            if networks & _switches_of(value):
-                found.add(id)
+        if networks:
+            found |= {id for id, value in self.view.routers.items() if networks & _switches_of(value)}
         return found
 
     # -- pieces
