@@ -272,9 +272,10 @@ def test_a_connection_that_breaks_is_made_anew(store: Store, far: Machine, tmp_p
 
 
 @at_once
-def test_who_cannot_ring_ends_with_its_store(database: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["{}", "{}_gone"], ids=["rings", "cannot ring"])
+def test_who_rings_ends_with_its_store(database: str, tmp_path: Path, name: str) -> None:
     before = set(threading.enumerate())
-    store = open_store(f"{database}_gone", tmp_path)
+    store = open_store(name.format(database), tmp_path)
     Bell(tmp_path / "near", store=store).ring()
     (ringer,) = set(threading.enumerate()) - before
     store.close()

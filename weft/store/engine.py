@@ -144,6 +144,8 @@ class Store:
         self._file = DatabaseFile(self.engine.url.database if self.sqlite else None)
         self._complained: tuple[str, float] = ("", 0.0)
         self.closed = threading.Event()
+        self.at_close: list[Callable[[], object]] = []
+        """What wakes those who wait for work with this store."""
 
     def write(self, work: Callable[[Connection], T], turn: str = "", *, patient: bool = False) -> T:
         """Run `work` in a read-write transaction; commit; return its result. Tries again where the database says so.
@@ -211,6 +213,8 @@ class Store:
 
     def close(self) -> None:
         self.closed.set()
+        for wake in self.at_close:
+            wake()
         self.engine.dispose()
 
     @contextmanager

@@ -66,32 +66,34 @@ class Ringer:
         if self._thread is None:
             with self._lock:
                 if self._thread is None:
+                    self._store.at_close.append(self._due.set)
                     self._thread = threading.Thread(target=self._run, name="ringer", daemon=True)
                     self._thread.start()
 
     def _run(self) -> None:
         pause = FIRST_RETRY
         connection = None
-        while True:
+        while not self._store.closed.is_set():
             self._due.wait()
             try:
                 if connection is None:
                     connection = _connect(self._store)
-                    connection.execute(
-                        "SET synchronous_commit TO off"
-                    )  # nothing is lost that a restart does not repeat
+                    # nothing is lost that a restart does not repeat
+                    connection.execute("SET synchronous_commit TO off")
                 self._due.clear()
                 connection.execute(f"NOTIFY {CHANNEL}")
                 pause = FIRST_RETRY
                 time.sleep(GATHER)
             except _failures(self._store) as error:
+                if self._store.closed.is_set():
+                    break
                 LOG.warning("other machines were not told of a change: %s; tried again in %.1f s", error, pause)
                 self._due.set()
                 _close(connection)
                 connection = None
-                if self._store.closed.wait(pause):
-                    return
+                self._store.closed.wait(pause)
                 pause = min(pause * 2, LAST_RETRY)
+        _close(connection)
 
 
 class Listener:
