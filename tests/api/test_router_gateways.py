@@ -202,9 +202,18 @@ def test_none_is_meant_twice(api: Api, red: Row, router: Row) -> None:
     assert api.fault(act(api.admin, "update", router, *both)) == (400, "UnableToMatchGateways")
 
 
+def test_the_gateway_is_set_as_clients_do(api: Api, red: Row, blue: Row, router: Row) -> None:
+    """`openstack router set --external-gateway` updates a router that has none, or one elsewhere."""
+    (first,) = acted(api, "update", router, on(red))["external_gateways"]
+    assert first["network_id"] == red["id"]
+    (second,) = acted(api, "update", router, on(blue))["external_gateways"]
+    assert second["network_id"] == blue["id"]
+    assert len(api.admin.list("ports", f"device_id={router['id']}")) == 1
+
+
 def test_a_network_without_a_gateway_of_the_router(api: Api, red: Row, blue: Row, router: Row) -> None:
     acted(api, "add", router, on(red))
-    assert api.fault(act(api, "update", router, on(blue))) == (400, "UnableToMatchGateways")
+    assert api.fault(act(api, "update", router, on(red), on(blue))) == (400, "UnableToMatchGateways")
     assert api.fault(act(api, "remove", router, on(blue))) == (400, "UnableToMatchGateways")
 
 

@@ -30,8 +30,9 @@ class Installation:
 
     def __init__(self, folder: Path, prefix: str, *options: str) -> None:
         self.folder = folder
-        self.namespace = f"{prefix}w"
-        self.prefix = prefix
+        # all that begins so is taken away in the end: the other laboratories of this process are no part of it
+        self.prefix = f"{prefix}i"
+        self.namespace = f"{self.prefix}w"
         self._options = options
         self._process: subprocess.Popen[str] | None = None
         self._plugged: list[str] = []

@@ -54,9 +54,18 @@ def add(tx: Transaction, row: Row, wanted: Sequence[Wanted]) -> None:
 def update(tx: Transaction, row: Row, wanted: Sequence[Wanted]) -> None:
     """Give gateways other addresses of their networks, or another enable_snat. What is not said stays.
 
+    A router without any gets these, and the only gateway goes when the only one of the request is on another network: so
+    clients set the gateway of a router (`openstack router set --external-gateway`).
+
     Raises UnableToMatchGateways, BadRequest and the faults of addresses.
     """
     now = router_gateway.held(row)
+    if len(now) == len(wanted) == 1 and now[0]["network_id"] != wanted[0]["network_id"]:
+        remove(tx, row, [{"network_id": now[0]["network_id"]}])
+        now = []
+    if not now:
+        add(tx, row, wanted)
+        return
     for one, place in zip(wanted, _match(row, now, wanted, loosely=True), strict=True):
         moved = router_gateway.move(tx, now[place], list(one.get("external_fixed_ips") or []))
         now[place] = {**moved, "enable_snat": one.get("enable_snat", now[place]["enable_snat"])}

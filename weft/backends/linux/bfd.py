@@ -89,7 +89,9 @@ class Bfd:
             )
 
     def close(self) -> None:
-        """Stop; the other ends will notice."""
+        """Stop; the other ends will notice. Once more does nothing."""
+        if self._closing:
+            return
         self._closing = True
         os.eventfd_write(self._wake, 1)
         if self._thread:
