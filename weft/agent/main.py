@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from weft import hooks
 from weft.agent.health import HealthFile
 from weft.backends.interface import Backend
+from weft.backends.linux.switches import EXTERNAL
 from weft.config import Config
 from weft.context import internal
 from weft.reconcile.doorbell import DATAPLANE, Bell, Doorbell
@@ -115,7 +116,7 @@ class Heartbeat:
         if agent_type == "Linux bridge agent":
             return {
                 "backend": self._backend.name,
-                "bridge_mappings": dict(self._config.linux.bridge_mappings),
+                "bridge_mappings": {EXTERNAL: "", **self._config.linux.bridge_mappings},
                 "tunnel_types": ["vxlan"],
                 **({"qos": self._backend.qos} if hasattr(self._backend, "qos") else {}),
                 "tunneling_ip": self._config.linux.tunnel_address,

@@ -101,3 +101,12 @@ def test_what_was_taken_stays_away_until_an_agent_starts(pair: Pair) -> None:
     weft.kill("dataplane")
     eventually(lambda: netns.exists(place))
     assert [row["id"] for row in weft.call("GET", f"/routers/{pair.router}/l3-agents")["agents"]] == [l3]
+
+
+def test_the_external_network_of_a_machine_without_mappings(pair: Pair) -> None:
+    """Its bridge alone carries it, and who serves it knows."""
+    provider = {"provider:network_type": "flat", "provider:physical_network": "external", "router:external": True}
+    outside = pair.weft.make("networks", **provider)["id"]
+    pair.weft.make("subnets", network_id=outside, ip_version=4, cidr="203.0.113.0/24")
+    found = pair.weft.call("GET", f"/networks/{outside}/dhcp-agents")["agents"]
+    assert [row["agent_type"] for row in found] == ["DHCP agent"]
