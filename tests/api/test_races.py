@@ -69,6 +69,10 @@ def make(collection: str, member: str, **values: Any) -> Ask:
     return lambda api: api.post(collection, {member: values})
 
 
+def delete(collection: str, id: str) -> Ask:
+    return lambda api: api.delete(f"{collection}/{id}")
+
+
 def used(api: Api, name: str, project: str = "p1") -> int:
     return int(api.admin.get(f"quotas/{project}/details")[1]["quota"][name]["used"])
 
@@ -110,6 +114,41 @@ def test_one_counter_moves_for_all_without_a_try_in_vain(apis: Sequence[Api], ne
     tries = [one for statements in told for one in statements if one.startswith(f"INSERT INTO {collection} ")]
     assert len(tries) == CLIENTS
     assert used(apis[0], collection[:-1]) == len(apis[0].list(collection))
+
+
+def test_ports_go_without_a_try_in_vain(apis: Sequence[Api], network: str) -> None:
+    ports = [apis[0].make("ports", network_id=network)["id"] for _ in range(CLIENTS)]
+    with contextlib.ExitStack() as stack:
+        told = [stack.enter_context(one.statements()) for one in {id(one.store): one for one in apis}.values()]
+        assert outcomes(race(apis, [delete("ports", port) for port in ports])) == {204: CLIENTS}
+    tries = [one for statements in told for one in statements if one.startswith("DELETE FROM ports ")]
+    assert len(tries) == CLIENTS
+    assert used(apis[0], "port") == len(apis[0].list("ports")) == 0
+
+
+def test_one_port_goes_once(apis: Sequence[Api], network: str) -> None:
+    for _ in range(ROUNDS):
+        port = apis[0].make("ports", network_id=network)["id"]
+        assert outcomes(race(apis, [delete("ports", port)] * CLIENTS)) == one_wins("PortNotFound", 204)
+    assert used(apis[0], "port") == 0
+
+
+def test_a_port_goes_while_it_changes(apis: Sequence[Api], network: str) -> None:
+    """Whoever comes first, nothing is half: the router's interface holds its port, or there is no port for it."""
+    for _ in range(ROUNDS):
+        port = apis[0].make("ports", network_id=network)["id"]
+        router = apis[0].make("routers")["id"]
+
+        def plug(api: Api, router: str = router, port: str = port) -> Answer:
+            return api.put(f"routers/{router}/add_router_interface", {"port_id": port})
+
+        found = outcomes(race(apis, [plug, delete("ports", port)]))
+        assert found in ({200: 1, "ServicePortInUse": 1}, {"PortNotFound": 1, 204: 1})
+        left = apis[0].list("ports", f"id={port}")
+        assert [one["device_id"] for one in left] == ([router] if 200 in found else [])
+        if left:
+            assert apis[0].put(f"routers/{router}/remove_router_interface", {"port_id": port})[0] == 200
+    assert used(apis[0], "port") == 0
 
 
 def test_one_mac(apis: Sequence[Api], network: str) -> None:

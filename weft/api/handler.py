@@ -297,7 +297,8 @@ class Controller:
             if shown is not None:
                 notices.deleted(tx, resource.member, id, shown)
 
-        self.commit(request, response, work, 204, request.context.caller.project_id if resource.quota else "")
+        turn = request.context.caller.project_id if resource.quota else ""
+        self.commit(request, response, work, 204, turn, resource.strategy.patient)
 
     def act(
         self,

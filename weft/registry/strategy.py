@@ -25,7 +25,8 @@ class Strategy:
     #: filled in by Resource users: which resource this strategy serves
     resource: Resource
 
-    #: creating one decides nothing by rows that others may change meanwhile but what constraints hold (Store.write)
+    #: creating or deleting one decides nothing by rows that others may change meanwhile but what constraints hold, and its
+    #: own, which is held by its revision (Store.write)
     patient = False
 
     # -- reading

@@ -91,7 +91,6 @@ def make_engine(config: Config) -> Engine:
         connect_args={} if "connect_timeout" in url.query else {"connect_timeout": round(PATIENCE)},
         pool_size=config.database.pool_size,
         isolation_level="REPEATABLE READ",
-        pool_pre_ping=True,
         query_cache_size=1500,
         **json,
     )
@@ -163,11 +162,15 @@ class Store:
 
     def _try(self, work: Callable[[Connection], T], begin: Begin) -> T:
         for attempt in range(self._retries + 1):
+            worked = False
             try:
                 with begin() as connection:
-                    return work(connection)
+                    result = work(connection)
+                    worked = True  # what fails from here on may be committed all the same
+                return result
             except (TryAgain, DBAPIError, sqlite3.Error) as error:
-                if not self._may_retry(error, attempt) or attempt == self._retries:
+                stale = not worked and attempt == 0 and _was_lost(error)
+                if not (stale or self._may_retry(error, attempt)) or attempt == self._retries:
                     raise self._explain(error) from error
                 time.sleep(random.uniform(0, min(0.01 * 2**attempt, 1.0)))
         raise AssertionError("unreachable")
@@ -185,31 +188,42 @@ class Store:
                 with connection.begin():
                     yield connection
 
-            self._advise(connection, "pg_advisory_lock", turn)
+            if not self._advise(connection, "pg_advisory_lock", turn):
+                self.engine.dispose()  # it died in the pool, as the others there will have
+                if not self._advise(connection, "pg_advisory_lock", turn):
+                    raise unavailable("The database does not answer; try again later.")
             try:
                 yield begin
             finally:
                 if not connection.invalidated:  # else the lock has gone with it
                     self._advise(connection, "pg_advisory_unlock", turn)
 
-    def _advise(self, connection: Connection, function: str, turn: str) -> None:
+    def _advise(self, connection: Connection, function: str, turn: str) -> bool:
+        """Take or leave the lock of a turn. False where the server had ended the connection; it is a new one when used next."""
         raw: Any = connection.connection.driver_connection
         try:
             raw.autocommit = True
             raw.execute(f"SELECT {function}(hashtextextended(%s, 0))", ("weft " + turn,))
             raw.autocommit = False
         except self.engine.dialect.loaded_dbapi.Error as error:
+            lost = bool(raw.closed)
             connection.invalidate()
-            self._complain(str(error))
-            raise unavailable("The database does not answer or is too busy; try again later.") from error
+            if not lost:
+                self._complain(str(error))
+                raise unavailable("The database is too busy; try again later.") from error
+            return False
+        return True
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run `work` on one consistent snapshot; it must not write."""
-        try:
-            with self._begin(writing=False) as connection:
-                return work(connection)
-        except (DBAPIError, sqlite3.Error) as error:
-            raise self._explain(error) from error
+        for last in (False, True):
+            try:
+                with self._begin(writing=False) as connection:
+                    return work(connection)
+            except (DBAPIError, sqlite3.Error) as error:
+                if last or not _was_lost(error):
+                    raise self._explain(error) from error
+        raise AssertionError("unreachable")
 
     def close(self) -> None:
         self.closed.set()
@@ -288,6 +302,11 @@ class Store:
 
 SOUND = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE)
 """Result codes of SQLite that blame the statement."""
+
+
+def _was_lost(error: BaseException) -> bool:
+    """The server has ended the connection, e.g. while it lay in the pool; a new one may do, and those of the pool are gone."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def _out_of_order(error: BaseException) -> bool:

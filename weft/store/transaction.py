@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from sqlalchemy import Connection, Executable, bindparam, delete, update
+from sqlalchemy import Connection, Delete, Executable, Update, bindparam, delete, update
 from sqlalchemy import Row as SqlRow
 
 from weft import errors
@@ -17,6 +17,7 @@ from weft.config import Config
 from weft.context import Context
 from weft.registry.resource import Resource, Row
 from weft.store import access, changes, quota, rows
+from weft.store.engine import TryAgain
 
 T = TypeVar("T")
 
@@ -135,18 +136,16 @@ class Transaction:
     def update(self, resource: Resource, old: Row, new: Row) -> None:
         """Write the stored attributes in which `new` differs from `old`; bumps the revision once per transaction.
 
-        On PostgreSQL a concurrent change of the same row is a serialization failure, which the store tries again.
+        A concurrent change of the same row is found, as a serialization failure or by the revision, and the store tries again.
         """
         values = {column: new[name] for name, column in resource.stored if new[name] != old.get(name)}
         if not values:
             return
+        guard = self._guard(resource, old)
         if resource.stamped:
             new["updated_at"] = values["updated_at"] = self.now
             new["revision_number"] = values["revision_number"] = self._next_revision(resource, new)
-        table = resource.table
-        self.connection.execute(
-            update(table).where(table.c.id == bindparam("row_id")).values(**values), {"row_id": new["id"]}
-        )
+        self._change(resource, old, update(resource.table).values(**values), guard)
         self.record(resource, new, "update", old)
 
     def hold(self, resource: Resource, id: str) -> None:
@@ -161,13 +160,12 @@ class Transaction:
 
     def delete(self, resource: Resource, row: Row) -> None:
         """Delete the object and, where it has any, the RBAC policies that share it."""
-        table = resource.table
         readers = []
         if resource.visible_by_rbac:
             for project, target in access.forget(self.connection, row["id"]):
                 self.charge(project, access.QUOTA, -1)
                 readers.append(target)
-        self.connection.execute(delete(table).where(table.c.id == bindparam("row_id")), {"row_id": row["id"]})
+        self._change(resource, row, delete(resource.table), self._guard(resource, row))
         self.record(resource, row, "delete", readers=readers)
         if resource.quota:
             self.charge(row["project_id"], resource.quota, -1)
@@ -179,14 +177,33 @@ class Transaction:
             and (resource.member, row["id"]) not in self._fresh
             and (resource.member, row["id"]) not in self._bumped
         ):
+            guard = self._guard(resource, row)
             row["updated_at"] = self.now
             row["revision_number"] = self._next_revision(resource, row)
-            table = resource.table
-            self.connection.execute(
-                update(table).where(table.c.id == bindparam("row_id")),
-                {"row_id": row["id"], "updated_at": self.now, "revision_number": row["revision_number"]},
-            )
+            values = {"updated_at": self.now, "revision_number": row["revision_number"]}
+            self._change(resource, row, update(resource.table).values(**values), guard)
         self.record(resource, row, "update")
+
+    def _guard(self, resource: Resource, row: Row) -> int | None:
+        """The revision at which a change of `row` finds it in the table, if it is as it was read; None for what this
+        transaction has written itself, and for what has no revision."""
+        if not resource.stamped or (key := (resource.member, row["id"])) in self._fresh or key in self._bumped:
+            return None
+        return int(row["revision_number"])
+
+    def _change(self, resource: Resource, row: Row, statement: Update | Delete, guard: int | None) -> None:
+        """Run `statement` on the row, unless somebody else changed or deleted it since it was read: TryAgain then.
+
+        That can be where a transaction sees what others commit (Store.write, `patient`).
+        """
+        columns = resource.table.c
+        statement = statement.where(columns.id == bindparam("row_id"))
+        values = {"row_id": row["id"]}
+        if guard is not None:
+            statement = statement.where(columns.revision_number == bindparam("read_revision"))
+            values["read_revision"] = guard
+        if not self.connection.execute(statement, values).rowcount and guard is not None:
+            raise TryAgain(f"{resource.member} {row['id']} is another one than was read")
 
     def record(
         self, resource: Resource, row: Row, operation: str, old: Row | None = None, readers: Sequence[str] = ()
@@ -265,7 +282,8 @@ class Transaction:
                 raise errors.OverQuota(resources=[name])
 
     def finish(self) -> None:
-        """The last act before commit: quota counters, then the change log."""
+        """The last act before commit: the change log, then quota counters, for which others of the project wait until then."""
+        changes.append(self.connection, [*self._changes.values(), *self._messages])
         over = []
         for (project, name), amount in sorted(self._charges.items()):
             if amount:
@@ -274,7 +292,6 @@ class Transaction:
                     over.append(name)
         if over:
             raise errors.OverQuota(resources=sorted(set(over)))
-        changes.append(self.connection, [*self._changes.values(), *self._messages])
 
     def default_limit(self, name: str) -> int:
         """The configured limit of a project for `name`; -1: none."""
