@@ -45,6 +45,7 @@ _SCHEMAS = {
     "sb": "/usr/share/ovn/ovn-sb.ovsschema",
     "ovs": "/usr/share/openvswitch/vswitch.ovsschema",
 }
+_DATABASES = {"nb": "OVN_Northbound", "sb": "OVN_Southbound"}
 _NB_ROOTS = [
     "Logical_Switch",
     "Logical_Router",
@@ -266,8 +267,8 @@ class Ovn:
         self.servers = {
             kind: [kind] if servers == 1 else [f"{kind}{n}" for n in range(servers)] for kind in ("nb", "sb")
         }
-        self.nb = Database("OVN_Northbound", *(self.folder / f"{one}.sock" for one in self.servers["nb"]))
-        self.sb = Database("OVN_Southbound", *(self.folder / f"{one}.sock" for one in self.servers["sb"]))
+        self.nb = Database(_DATABASES["nb"], *(self.folder / f"{one}.sock" for one in self.servers["nb"]))
+        self.sb = Database(_DATABASES["sb"], *(self.folder / f"{one}.sock" for one in self.servers["sb"]))
         try:
             self._make()
             self.join(*range(1, hosts + 1))
@@ -295,6 +296,9 @@ class Ovn:
         for name in (*self.servers["nb"], *self.servers["sb"]):
             wait_until((self.folder / f"{name}.sock").exists, what=f"the server {name}")
         wait_until(lambda: self._answers(self.nb, "NB_Global") and self._answers(self.sb, "SB_Global"))
+        for kind, names in self.servers.items():
+            for name in names if len(names) > 1 else ():
+                wait_until(lambda kind=kind, name=name: self._joined(kind, name), 30, f"{name} a member of its cluster")
         self.nb.transact({"op": "insert", "table": "NB_Global", "row": {"options": mapped(QUICK_BFD)}})
         self.sb.transact({"op": "insert", "table": "SB_Global", "row": {}})
         self.start_northd()
@@ -306,9 +310,8 @@ class Ovn:
         raft = [f"unix:{self.folder / name}.raft" for name in names]
         first, *others = [str(self.folder / f"{name}.db") for name in names]
         run("ovsdb-tool", "create-cluster", first, _SCHEMAS[kind], raft[0])
-        database = {"nb": "OVN_Northbound", "sb": "OVN_Southbound"}[kind]
         for path, own in zip(others, raft[1:], strict=True):
-            run("ovsdb-tool", "join-cluster", path, database, own, raft[0])
+            run("ovsdb-tool", "join-cluster", path, _DATABASES[kind], own, raft[0])
 
     def _answers(self, database: Database, table: str) -> bool:
         try:
@@ -317,14 +320,19 @@ class Ovn:
             return False
         return True
 
+    def _joined(self, kind: str, name: str) -> bool:
+        """Whether the server counts: before that, the first one is the whole cluster, and whoever kills it has killed all."""
+        return "Status: cluster member" in self._said(kind, name)
+
+    def _said(self, kind: str, name: str) -> str:
+        """What a server of a cluster says of it."""
+        return run("ovs-appctl", "-t", f"{self.folder}/{name}.ctl", "cluster/status", _DATABASES[kind])
+
     def leader(self, kind: str) -> str:
         """Which server of the cluster leads."""
-        database = {"nb": "OVN_Northbound", "sb": "OVN_Southbound"}[kind]
         for name in self.servers[kind]:
-            if self.programs.alive(f"{self.folder}/{name}.db"):
-                said = run("ovs-appctl", "-t", f"{self.folder}/{name}.ctl", "cluster/status", database)
-                if "Role: leader" in said:
-                    return name
+            if self.programs.alive(f"{self.folder}/{name}.db") and "Role: leader" in self._said(kind, name):
+                return name
         raise AssertionError(f"nobody leads {kind}")
 
     def start_database(self, name: str) -> None:
