@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,9 @@ from tests.states.follower import HOST
 from weft import app, config
 from weft.store.engine import Store
 
-Install = Callable[[], Api]
+Install = Callable[..., Api]
+AGENTS = ("DHCP agent", "L3 agent")
+"""Those of a Linux host."""
 
 OPTIONS = {
     "ml2": {"network_vlan_ranges": ("physical:100:199",), "flat_networks": ("*",)},
@@ -28,19 +30,19 @@ OPTIONS = {
 
 @pytest.fixture(scope="session")
 def install(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Install]:
-    """Empties the installation, which keeps its compiled statements and routes, and returns it."""
+    """Empties the installation, which keeps its compiled statements and routes, and returns it with these `agents`."""
     settings = config.load(api={"state_path": str(tmp_path_factory.mktemp("states"))}, **OPTIONS)
     store = Store(settings)
     event.listen(store.engine, "connect", _carelessly)
     api = Api(testing.TestClient(app.make_api(settings, caller, store=store)), store, settings)
     template = sqlite3.connect(sqlite_template)
 
-    def empty() -> Api:
+    def empty(agents: Iterable[str] = AGENTS) -> Api:
         with store.engine.connect() as connection:
             target = connection.connection.dbapi_connection
             assert isinstance(target, sqlite3.Connection)
             template.backup(target)
-        for kind in ("DHCP agent", "L3 agent"):
+        for kind in agents:
             report(api, kind, HOST)
         return api
 

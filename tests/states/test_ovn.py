@@ -25,7 +25,7 @@ CONFIG = Config()
 
 
 def built(install: Install, name: str, way: Way = straight) -> str:
-    site = Site(install())
+    site = Site(install(agents=()))
     follower = Follower(site.api, CloudLoader)
     way(site, follower, STATES[name])
     return written(text.named(follower.view, site))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from sqlalchemy import func, select
 
 from tests.api.conftest import Api
-from tests.states.conftest import Install
+from tests.states.conftest import AGENTS, Install
 from tests.states.follower import HOST, Follower, obey
 from weft.reconcile.cloud import CloudLoader
 from weft.registry.resource import Row
@@ -38,9 +38,10 @@ class Walk(RuleBasedStateMachine):
     Names like `p1` are projects; what a rule's numbers mean depends on what exists when it runs.
     """
 
-    def __init__(self, install: Install) -> None:
+    def __init__(self, install: Install, agents: Sequence[str] = AGENTS) -> None:
+        """Without `agents` routers are OVN's."""
         super().__init__()
-        self.api: Api = install()
+        self.api: Api = install(agents)
         self.followers = (Follower(self.api), Follower(self.api, CloudLoader))
         self.furnish()
 
@@ -389,3 +390,7 @@ def test_close_behind(install: Install) -> None:
 
 def test_now_and_then(install: Install) -> None:
     walk(lambda: Walk(install), examples=12, steps=40)
+
+
+def test_without_agents(install: Install) -> None:
+    walk(lambda: Walk(install, ()), examples=6, steps=40)

@@ -176,7 +176,7 @@ class LogicalPort:
     that nothing but what is always allowed (DHCP, ND) passes; port_security False means neither filter nor anti-spoofing.
     `hostname` and `fqdn` are what DNS answers for its addresses; `local_ips` lead to it on its host. A trunk's sub-port has
     the id of its `parent`, on whose device its frames carry the VLAN `tag` (ovn-nb(5): parent_name, tag); ones that do not,
-    '' and 0.
+    '' and 0. `also`: other hosts that are ready for it. `elsewhere`: a host of another dataplane than the view's has it.
     """
 
     id: str
@@ -201,6 +201,7 @@ class LogicalPort:
     vnic_type: str = "normal"
     switchdev: bool = False
     also: tuple[str, ...] = ()
+    elsewhere: bool = False
     revision: int = field(default=0, compare=False)
 
     @property

@@ -28,9 +28,16 @@ from weft.resources.subnet import SUBNET, SUBNETS
 from weft.store.changes import Change
 from weft.store.transaction import Transaction
 
+BACKEND = "ovn"
+"""The dataplane that has such a view."""
+
 
 class CloudLoader(HostLoader):
-    """The desired network of all hosts. `view.host` is ''; sets of addresses are those of address groups alone."""
+    """The desired network of all hosts. `view.host` is ''; sets of addresses are those of address groups alone.
+
+    Hosts of other dataplanes may stand beside: their ports are there, as members of groups and as neighbours, and
+    `elsewhere`; routers that an L3 agent serves are not.
+    """
 
     def __init__(self, host: str = "") -> None:
         super().__init__("", scheduled=False)
@@ -97,6 +104,9 @@ class CloudLoader(HostLoader):
 
     # -- pieces
 
+    def _hosts(self, tx: Transaction, row: Row) -> bool:
+        return not row["_agents"]
+
     def _is_here(self, row: Row) -> bool:
         return row["device_owner"] not in NOT_WORKLOADS
 
@@ -148,18 +158,22 @@ class CloudLoader(HostLoader):
                 self.view.routers[id] = replace(router, nats=nats)
 
     def _set_ports(self, tx: Transaction, rows: Sequence[Row]) -> None:
-        """Ports that are about to move have the hosts that are ready for them, too."""
+        """Ports that are about to move have the hosts of ours that are ready for them, too."""
         for row in rows:
             row["network_id"] = self._shared(row["network_id"])
         super()._set_ports(tx, rows)
-        ids = [row["id"] for row in rows if row["id"] in self.view.ports and row["binding:host_id"]]
-        for start in range(0, len(ids), CHUNK):
-            mine = INACTIVE_BINDINGS.c.port_id.in_(ids[start : start + CHUNK])
-            ready = INACTIVE_BINDINGS.c.vif_type.not_in(sorted(binding.FREE))
-            statement = select(INACTIVE_BINDINGS.c.port_id, INACTIVE_BINDINGS.c.host).where(mine, ready)
-            for id, host in _pairs(tx, statement.order_by(INACTIVE_BINDINGS.c.host)):
-                port = self.view.ports[id]
-                self.view.ports[id] = replace(port, also=(*port.also, host))
+        bound = [row for row in rows if row["id"] in self.view.ports and row["binding:host_id"]]
+        for row in bound:
+            if binding.attached_by(row["binding:vif_details"]) not in (BACKEND, ""):
+                self.view.ports[row["id"]] = replace(self.view.ports[row["id"]], elsewhere=True)
+        inactive = INACTIVE_BINDINGS.c
+        for start in range(0, len(bound), CHUNK):
+            mine = inactive.port_id.in_([row["id"] for row in bound[start : start + CHUNK]])
+            statement = select(inactive.port_id, inactive.host, inactive.vif_details).where(mine)
+            for one in tx.all(statement.order_by(inactive.host)):
+                if binding.attached_by(one.vif_details) == BACKEND:
+                    port = self.view.ports[one.port_id]
+                    self.view.ports[one.port_id] = replace(port, also=(*port.also, one.host))
 
     def _shared(self, network: str) -> str:
         """The same text for all ports of a network: it is kept ten thousand times."""

@@ -194,7 +194,8 @@ class Reconciler:
         self.health.drift = (self.health.drift + found)[-MOST_DRIFT:]
         if report.status:
             routers, host = self._loader.view.routers, self._loader.view.host
-            if self._writing(lambda tx: status.write(tx, report, routers, host)):
+            backend = self._backend.name
+            if self._writing(lambda tx: status.write(tx, report, routers, host, backend)):
                 self._ring()
         self._tell(self.health)
 

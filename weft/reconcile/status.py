@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, select, true, update
+from sqlalchemy import bindparam, select, update
 
 from weft.backends.interface import Report, Status
 from weft.ipam.allocate import ROUTER_OWNERS
 from weft.logical.model import LogicalRouter
-from weft.resources import trunk
+from weft.resources import binding, trunk
 from weft.resources.floatingip import FLOATINGIP, FLOATINGIPS
 from weft.resources.port import PORT, PORTS
 from weft.store.transaction import Transaction
@@ -20,11 +20,13 @@ LONGEST_REASON = 255
 LEG_OWNERS = sorted({*ROUTER_OWNERS, "network:router_gateway"})
 
 
-def write(tx: Transaction, report: Report, routers: Mapping[str, LogicalRouter], host: str) -> int:
+def write(
+    tx: Transaction, report: Report, routers: Mapping[str, LogicalRouter], host: str, backend: str = "ovn"
+) -> int:
     """Write what `report` says where it differs from what the API shows; returns how many objects moved.
 
     A router's status is that of its legs and of its floating IPs; the router itself stays ACTIVE, as in the API. Of
-    workloads' ports only those count that are still bound to `host`: others are another host's to report. '': all hosts.
+    workloads' ports those count that `tells` names: others are somebody else's to report.
     """
     ports: dict[str, Status] = {}
     legs: dict[str, Status] = {}
@@ -37,10 +39,19 @@ def write(tx: Transaction, report: Report, routers: Mapping[str, LogicalRouter],
             legs.update({leg.id: status for leg in value.legs})
             floating.update({nat.id: status for nat in value.nats})
             floating.update({one.id: status for one in _forwarded(tx, value)} if value.forwardings else {})
-    here = PORTS.c.binding_host_id == host if host else true()
-    moved = _write_ports(tx, ports, here)
+    moved = _write_ports(tx, ports, lambda row: tells(host, backend, row.binding_host_id, row.binding_vif_details))
     trunk.refresh(tx, moved)
-    return len(moved) + len(_write_ports(tx, legs, true())) + _write_floating(tx, floating)
+    return len(moved) + len(_write_ports(tx, legs, lambda row: True)) + _write_floating(tx, floating)
+
+
+def tells(host: str, backend: str, bound_to: str, vif_details: Mapping[str, Any]) -> bool:
+    """Whether the status of a workload's port is for this process to tell.
+
+    That of `host` tells of what is bound there. One that makes all hosts of `backend` ('' for `host`) tells of what that
+    backend attached and of ports that are bound nowhere. So each has one who tells; where a binding failed on a host of
+    no agent, nobody does, and the reason why stays.
+    """
+    return bound_to == host if host else not bound_to or binding.attached_by(vif_details) == backend
 
 
 def _forwarded(tx: Transaction, value: LogicalRouter) -> Sequence[Any]:
@@ -51,7 +62,7 @@ def _forwarded(tx: Transaction, value: LogicalRouter) -> Sequence[Any]:
     return tx.all(statement)
 
 
-def _write_ports(tx: Transaction, found: Mapping[str, Status], where: ColumnElement[bool]) -> list[str]:
+def _write_ports(tx: Transaction, found: Mapping[str, Status], counts: Callable[[Any], bool]) -> list[str]:
     """Returns the ids of those that moved."""
     moved = []
     ids = sorted(found)
@@ -64,9 +75,10 @@ def _write_ports(tx: Transaction, found: Mapping[str, Status], where: ColumnElem
             PORTS.c.revision_number,
             PORTS.c.device_id,
             PORTS.c.device_owner,
-            PORTS.c.binding_host_id.label("binding:host_id"),
+            PORTS.c.binding_host_id,
+            PORTS.c.binding_vif_details,
         )
-        for row in tx.all(statement.where(PORTS.c.id.in_(ids[start : start + 500]), where)):
+        for row in filter(counts, tx.all(statement.where(PORTS.c.id.in_(ids[start : start + 500])))):
             status = found[row.id]
             wanted, reason = (ACTIVE, "") if status.up else (DOWN, status.reason[:LONGEST_REASON])
             if (row.status, row.status_reason) == (wanted, reason):
@@ -81,7 +93,7 @@ def _write_ports(tx: Transaction, found: Mapping[str, Status], where: ColumnElem
                     "revision_number": row.revision_number + 1,
                 },
             )
-            old = dict(row._mapping)
+            old = {**row._mapping, "binding:host_id": row.binding_host_id}
             tx.record(PORT, {**old, "status": wanted, "revision_number": row.revision_number + 1}, "status", old)
             moved.append(row.id)
     return moved

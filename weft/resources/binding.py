@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from weft import errors
@@ -23,6 +23,11 @@ def differs(old: Row, new: Row) -> bool:
     return any(new[name] != old[name] for name in ASKED) or (
         new["binding:vif_type"] == FAILED and bool(new["binding:host_id"])
     )
+
+
+def attached_by(vif_details: Mapping[str, Any]) -> str:
+    """The backend that attached a port which has these details; '' where none did."""
+    return str(vif_details.get("bound_drivers", {}).get("0", ""))
 
 
 def refuse_change(old: Row, new: Row) -> None:

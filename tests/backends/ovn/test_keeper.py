@@ -12,11 +12,15 @@ from typing import Any
 
 import pytest
 
+from tests.api import hosts
 from tests.api.conftest import Api, api, options  # noqa: F401 - fixtures
 from tests.ovn_lab import wait_until
 from tests.ovn_server import PROGRAMS, Server
 from weft.agent import cloud
+from weft.backends.interface import Report, Status
 from weft.context import internal
+from weft.logical.model import Key
+from weft.reconcile import status
 from weft.reconcile.cloud import CloudLoader
 from weft.store import changes
 from weft.store.transaction import Environment, Transaction
@@ -106,6 +110,42 @@ def test_a_router_through_the_api(api: Api, server: Server) -> None:  # noqa: F8
         assert api.put(f"floatingips/{fip['id']}", {"floatingip": {"port_id": None}})[0] == 200
         wait_until(lambda: len(server.nb.rows("NAT", "type")) == 1)
         wait_until(lambda: "neutron:port_fip" not in shown()[0]["external_ids"])
+
+
+def test_ports_and_routers_of_linux_hosts_are_left_to_these(api: Api, server: Server) -> None:  # noqa: F811
+    """Through full passes, too: what their agents told stays, OVN has the ports as neighbours and the router not at all."""
+    said = {"backend": "linux", "tunnel_types": ["vxlan"], "bridge_mappings": {"physnet1": "x"}}
+    hosts.alive(api, "Linux bridge agent", "old", **said)
+    hosts.alive(api, "OVN Controller agent", "h1", **{**said, "backend": "ovn"})
+    hosts.alive(api, hosts.L3, "old")
+    flat = {"provider:network_type": "flat", "provider:physical_network": "physnet1"}
+    network = api.admin.make("networks", name="blue", shared=True, **flat)["id"]
+    subnet = api.admin.make("subnets", network_id=network, cidr="10.0.0.0/24", ip_version=4)["id"]
+    router = api.make("routers", name="r")["id"]
+    assert api.admin.put(f"routers/{router}/add_router_interface", {"subnet_id": subnet})[0] == 200
+    linux, ovn = (
+        api.admin.make("ports", network_id=network, **{"binding:host_id": one})["id"] for one in ("old", "h1")
+    )
+    up = Report(status={Key("port", linux): Status(True)})
+    api.inside(lambda tx: status.write(tx, up, {}, "old", "linux"))
+
+    def told(port: str) -> str:
+        return str(api.admin.show("ports", port)["status_reason"])
+
+    with keeper(api):
+        wait_until(lambda: told(ovn) == "no chassis named h1", seconds=30)
+        for _ in range(2):
+            server.clear()  # a full pass follows
+            wait_until(lambda: {linux, ovn} <= names(server, "Logical_Switch_Port"), seconds=30)
+            later = api.admin.make("ports", network_id=network, **{"binding:host_id": "h1"})["id"]
+            wait_until(lambda one=later: told(one), seconds=30)  # and what it found is told
+        assert api.admin.show("ports", linux)["status"] == "ACTIVE"
+        kinds = {row["name"]: row["type"] for row in server.nb.rows("Logical_Switch_Port", "name", "type")}
+        assert (kinds[linux], kinds[ovn]) == ("external", "")
+        assert names(server, "Logical_Router") == set()
+        agent = hosts.by_host(api, hosts.L3)["old"]
+        assert api.admin.delete(f"agents/{agent}/l3-routers/{router}")[0] == 204
+        wait_until(lambda: names(server, "Logical_Router") == {f"neutron-{router}"}, seconds=30)
 
 
 # -- what it costs

@@ -17,13 +17,16 @@ def bind(port: Mapping[str, Any], segments: Sequence[Segment], host: HostFacts) 
     """A bridge port on `host`, or the reason why not, in words for the port's owner."""
     vnic_type = port.get("binding:vnic_type") or "normal"
     if vnic_type != "normal":
-        return Unbound(f"vnic type {vnic_type} is not supported by Linux bridges, only normal is")
+        return Unbound(
+            f"host {host.host} has Linux bridges: vnic type {vnic_type} is not supported there, only normal is"
+        )
     if not host.alive:
         return Unbound(f"the agent of host {host.host} is dead")
     segment = carried(segments, host.bridge_mappings, host.tunnel_types)
     if segment is None:
         reasons = [refusal(one, host.bridge_mappings, host.tunnel_types) for one in segments]
-        return Unbound("; ".join(reasons).replace("this host", f"host {host.host}") or "the network has no segment")
+        words = "; ".join(reasons).replace("this host cannot", f"host {host.host} has Linux bridges, which cannot")
+        return Unbound(words.replace("this host", f"host {host.host}") or "the network has no segment")
     details = {
         "port_filter": True,
         "connectivity": "l2",

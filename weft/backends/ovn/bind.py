@@ -43,7 +43,7 @@ def bind(port: Mapping[str, Any], segments: Sequence[Segment], host: HostFacts) 
 def _problem(vnic_type: str, profile: Mapping[str, Any], host: HostFacts) -> str:
     known = (*SWITCHED, *PASSED_THROUGH, *OUTSIDE)
     if vnic_type not in known:
-        return f"vnic type {vnic_type} is not supported by OVN, only {', '.join(known)} are"
+        return f"host {host.host} has OVN: vnic type {vnic_type} is not supported there, only {', '.join(known)} are"
     missing = [name for name in REMOTE if name not in profile]
     if vnic_type == "remote-managed" and missing:
         return f"vnic type remote-managed needs {', '.join(missing)} in binding:profile"
@@ -71,4 +71,8 @@ def _refusal(segment: Segment, host: HostFacts, past: str) -> str:
         return f"host {host.host} has no physical network {segment.physical_network}"
     if past:
         return f"vnic type {past} needs a flat or VLAN network, not {kind}"
-    return "" if kind == "local" or kind in OVERLAYS else f"OVN cannot carry networks of type {kind}"
+    return (
+        ""
+        if kind == "local" or kind in OVERLAYS
+        else f"host {host.host} has OVN, which cannot carry networks of type {kind}"
+    )

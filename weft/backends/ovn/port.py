@@ -37,17 +37,18 @@ def render(port: LogicalPort, switch: LogicalSwitch, config: Config, around: Aro
     wishes = dhcp.Wishes.of(config)
     own = _own_dhcp(port, switch, wishes)
     kind = _type(port, switch, around)
+    served = kind == "external" and not port.elsewhere
     columns = {
         "name": port.id,
         "type": kind,
         "addresses": _addresses(port, kind),
         "port_security": _port_security(port),
         "enabled": port.enabled and switch.enabled,
-        "parent_name": port.parent or None,
-        "tag": port.tag or None,
+        "parent_name": None if port.elsewhere else port.parent or None,
+        "tag": None if port.elsewhere else port.tag or None,
         "dhcpv4_options": _dhcp(port, switch, 4, own, config),
         "dhcpv6_options": _dhcp(port, switch, 6, own, config),
-        "ha_chassis_group": lives.group(lives.EXTERNAL + port.id) if kind == "external" else None,
+        "ha_chassis_group": lives.group(lives.EXTERNAL + port.id) if served else None,
         "options": _options(port, kind, config, around),
         "external_ids": _external_ids(port, switch, around),
     }
@@ -60,20 +61,23 @@ def render(port: LogicalPort, switch: LogicalSwitch, config: Config, around: Aro
         {records(port.switch): names} if names else {},
     )
     found = [*own.values(), row, *_limits(port)]
-    if kind == "external":
+    if served:
         found += lives.render(lives.EXTERNAL + port.id, around.chassis, {"neutron:port_id": port.id})
     return found
 
 
 def outside(port: LogicalPort) -> bool:
     """A device that is no port of br-int: OVN answers its DHCP by way of its physical network (ovn-nb(5): external)."""
-    return (port.vnic_type in PASSED_THROUGH and not port.switchdev) or port.vnic_type in OUTSIDE
+    past = (port.vnic_type in PASSED_THROUGH and not port.switchdev) or port.vnic_type in OUTSIDE
+    return past and not port.elsewhere
 
 
 def _type(port: LogicalPort, switch: LogicalSwitch, around: Around) -> str:
+    """A port of another dataplane's host is external, too, and no chassis answers for it: OVN sends to it by the network's
+    physical network, answers no ARP for it, and counts its addresses among those of its groups."""
     if around.parents and not port.host:
         return "virtual"
-    return "external" if outside(port) and port.host else ""
+    return "external" if port.elsewhere or (outside(port) and port.host) else ""
 
 
 def _addresses(port: LogicalPort, kind: str) -> frozenset[str]:
@@ -148,7 +152,7 @@ def _members(name: str) -> Hold:
 
 def _own_dhcp(port: LogicalPort, switch: LogicalSwitch, wishes: dhcp.Wishes) -> Mapping[int, Row]:
     """By IP version, where the port has options of its own."""
-    if not port.dhcp_options:
+    if not port.dhcp_options or port.elsewhere:
         return {}
     found = {}
     for version in (4, 6):
@@ -170,7 +174,7 @@ def _served(addresses: Iterable[Address], switch: LogicalSwitch, version: int) -
 
 
 def _dhcp(port: LogicalPort, switch: LogicalSwitch, version: int, own: Mapping[int, Row], config: Config) -> Ref | None:
-    if port.device_owner.startswith("network:") or dhcp.disabled(port, version):
+    if port.elsewhere or port.device_owner.startswith("network:") or dhcp.disabled(port, version):
         return None
     if config.ovn.disable_ovn_dhcp_for_baremetal_ports and port.vnic_type == "baremetal":
         return None
@@ -200,7 +204,7 @@ def _names(port: LogicalPort) -> dict[str, str]:
 
 
 def _limits(port: LogicalPort) -> Iterable[Row]:
-    if port.qos is None:
+    if port.qos is None or port.elsewhere:
         return
     ids = {"neutron:port_id": port.id}
     if port.qos.egress or port.qos.dscp is not None:

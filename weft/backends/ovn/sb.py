@@ -117,8 +117,8 @@ class Southbound:
             return {}
         found: dict[Key, Status] = {}
         for key in keys:
-            if key.kind == "port" and key.id in desired.ports:
-                port = desired.ports[key.id]
+            port = desired.ports.get(key.id) if key.kind == "port" else None
+            if port is not None and not port.elsewhere:
                 found[key] = self._tell(key, port, desired.switches.get(port.switch))
             elif key.kind == "router" and key.id in desired.routers:
                 router = desired.routers[key.id]

@@ -117,11 +117,16 @@ def test_bound(segment: Segment) -> None:
             {**PORT, "binding:vnic_type": "direct"},
             [Segment("local")],
             HERE,
-            "vnic type direct is not supported by Linux bridges",
+            "host h has Linux bridges: vnic type direct is not supported there, only normal is",
         ),
         (PORT, [Segment("local")], replace(HERE, alive=False), "the agent of host h is dead"),
         (PORT, [Segment("vlan", "two", 5)], HERE, "no bridge mapping for physical network two on host h"),
-        (PORT, [Segment("geneve", None, 5)], HERE, "host h cannot carry networks of type geneve"),
+        (
+            PORT,
+            [Segment("geneve", None, 5)],
+            HERE,
+            "host h has Linux bridges, which cannot carry networks of type geneve",
+        ),
         (PORT, [], HERE, "the network has no segment"),
     ],
 )

@@ -61,7 +61,7 @@ def test_a_segment_that_reaches_the_host_is_enough() -> None:
             "host h1 has no physical network a; host h1 has no physical network b",
         ),
         (port(), [], HOST, "the network has no segment"),
-        (port(), [Segment("gre", None, 3)], HOST, "OVN cannot carry networks of type gre"),
+        (port(), [Segment("gre", None, 3)], HOST, "host h1 has OVN, which cannot carry networks of type gre"),
         (port("direct"), [OVERLAY], HOST, "vnic type direct needs a flat or VLAN network, not geneve"),
         (port("baremetal"), [OVERLAY], HOST, "vnic type baremetal needs a flat or VLAN network, not geneve"),
         (port(), [OVERLAY], HostFacts("h1", "ovn", alive=False), "the ovn-controller of host h1 does not answer"),
@@ -75,7 +75,7 @@ def test_a_segment_that_reaches_the_host_is_enough() -> None:
             port("accelerator-direct"),
             [OVERLAY],
             HOST,
-            "vnic type accelerator-direct is not supported by OVN, only normal, vhost-vdpa, remote-managed, direct,"
+            "host h1 has OVN: vnic type accelerator-direct is not supported there, only normal, vhost-vdpa, remote-managed, direct,"
             " macvtap, direct-physical, baremetal are",
         ),
     ],

@@ -53,6 +53,20 @@ def test_addresses_and_their_security() -> None:
     assert columns(addresses=())["addresses"] == {MAC}
 
 
+def test_a_port_of_another_dataplanes_host_is_a_neighbour() -> None:
+    """Its addresses count, its frames leave by the physical network; nothing is done for it."""
+    qos = Qos(egress=Limit(1000))
+    found = made(elsewhere=True, groups=("a",), qos=qos, parent="q", tag=5, dhcp_options=(DhcpOption("mtu", "1300"),))
+    assert set(found) == {"Logical_Switch_Port"}
+    row = found["Logical_Switch_Port"]
+    assert row.columns["type"] == "external" and row.columns["addresses"] == {f"{MAC} 10.0.0.5 2001:db8::5"}
+    assert [hold.row.id for hold in row.members] == ["neutron_pg_drop", "pg_a"]
+    for name in ("ha_chassis_group", "dhcpv4_options", "dhcpv6_options", "parent_name", "tag"):
+        assert row.columns[name] is None
+    assert row.columns["options"] == {}
+    assert not port.outside(LogicalPort("p", "n", MAC, vnic_type="direct", host="h", elsewhere=True))
+
+
 def test_groups_are_memberships() -> None:
     row = made(groups=("a-1", "b"))["Logical_Switch_Port"]
     assert [hold.row.id for hold in row.members] == ["neutron_pg_drop", "pg_a_1", "pg_b"]
