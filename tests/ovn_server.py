@@ -13,6 +13,7 @@ ROOTS = (
     "Logical_Switch",
     "Logical_Router",
     "Port_Group",
+    "Meter",
     "Address_Set",
     "DHCP_Options",
     "HA_Chassis_Group",

@@ -315,6 +315,14 @@ class Ovn:
 
 
 @dataclass(frozen=True)
+class NetworkLog:
+    """[network_log]: how much may be logged of the packets of security groups (API: logs)."""
+
+    rate_limit: int = option(100, "Packets logged each second, at most: by each rule, on each host.", min=1)
+    burst_limit: int = option(25, "Packets that may be logged at once after a silence.", min=1)
+
+
+@dataclass(frozen=True)
 class Config:
     """The whole configuration."""
 
@@ -330,6 +338,7 @@ class Config:
     notifications: Notifications = field(default_factory=Notifications)
     linux: Linux = field(default_factory=Linux)
     ovn: Ovn = field(default_factory=Ovn)
+    network_log: NetworkLog = field(default_factory=NetworkLog)
     #: sections as found in the files, for libraries that read their own (keystonemiddleware)
     files: tuple[str, ...] = ()
 
@@ -367,6 +376,7 @@ SECTIONS: Mapping[str, str] = {
     "notifications": "oslo_messaging_notifications",
     "linux": "linux",
     "ovn": "ovn",
+    "network_log": "network_log",
 }
 """Field of Config -> section of the file."""
 

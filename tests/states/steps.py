@@ -69,6 +69,11 @@ def rule(name: str, group: str, direction: str, ethertype: str = "IPv4", **value
     return make("security-group-rules", name, **said)
 
 
+def log(name: str, *, project: str = "p1", after: Iterable[str] = (), **values: Any) -> Step:
+    body = {"name": name, "resource_type": "security_group", **values}
+    return Step(name, "POST", "log/logs", {"log": body}, ("DELETE", f"log/logs/@{name}", None), tuple(after), project)
+
+
 def router(name: str, outside: str = "", address: str = "", **values: Any) -> Step:
     """A router, with the gateway `address` on the subnet `outside` of the network of that name without its number."""
     if outside:

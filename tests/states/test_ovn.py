@@ -52,7 +52,8 @@ def _row(row: Row) -> Iterator[str]:
     for column, value in row.columns.items():
         if isinstance(value, dict):
             value = {key: one for key, one in value.items() if key not in (REVISION, MARK) and one}
-        if value not in (None, {}, frozenset(), "") and column != "name":
+        said = column != "name" or row.ref.table == "ACL"  # of others the name is the identity
+        if said and value not in (None, {}, frozenset(), "") and (column, value) != ("log", False):
             yield f"    {column}: {_word(value)}"
     for hold in (*([row.parent] if row.parent else []), *sorted(row.members)):
         yield f"    in {_held(hold)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from weft.logical.model import Acl, AddressSet, PortGroup
+from weft.logical.model import Acl, AddressSet, Log, PortGroup
 
 Row = Mapping[str, Any]
 
@@ -25,10 +25,10 @@ def acl(rule: Row) -> Acl:
     )
 
 
-def port_group(group: Row) -> PortGroup:
-    """A security group with its rules."""
+def port_group(group: Row, logs: Iterable[Log] = ()) -> PortGroup:
+    """A security group with its rules, and what is logged of it."""
     rules = sorted(group["security_group_rules"], key=lambda rule: str(rule["id"]))
-    return PortGroup(id=group["id"], stateful=group["stateful"], acls=tuple(acl(rule) for rule in rules))
+    return PortGroup(group["id"], group["stateful"], tuple(acl(rule) for rule in rules), tuple(logs))
 
 
 def member_addresses(port: Row) -> frozenset[str]:

@@ -230,12 +230,28 @@ class Acl:
 
 
 @dataclass(frozen=True, slots=True)
+class Log:
+    """That packets of a security group's ports are written down for the operator (API: log).
+
+    event: ACCEPT (what its rules allow), DROP (what nothing allows) or ALL. `port`: only those of that one, '' of all.
+    """
+
+    id: str
+    event: Literal["ACCEPT", "DROP", "ALL"]
+    port: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PortGroup:
-    """A security group: its ports are those LogicalPorts whose `groups` name it. Not stateful: no conntrack."""
+    """A security group: its ports are those LogicalPorts whose `groups` name it. Not stateful: no conntrack.
+
+    `logs`: by which logs its packets are written down, those that are switched on.
+    """
 
     id: str
     stateful: bool
     acls: tuple[Acl, ...] = ()
+    logs: tuple[Log, ...] = ()
 
     @property
     def key(self) -> Key:

@@ -45,6 +45,7 @@ class CloudLoader(HostLoader):
     def load(self, tx: Transaction) -> None:
         """Read everything, some hundred rows at a time."""
         self.__init__()  # type: ignore[misc]
+        self._logs.read(tx)
         for ids in _ids(tx, NETWORKS.c.id):
             self._set_networks(tx, ids)
         for ids in _ids(tx, SECURITY_GROUPS.c.id):
@@ -77,7 +78,8 @@ class CloudLoader(HostLoader):
         rows = self._rows(tx, PORT, PORTS.c.id, ports)
         routers = set(dirty.get("router", ())) | self._routers_touched(tx, dirty, rows, networks)
         routers |= {id for id in following if id in self.view.routers}
-        groups, sets = dirty.get("security_group", set()), dirty.get("address_group", set())
+        groups = dirty.get("security_group", set()) | self._logs.refresh(tx, dirty)
+        sets = dirty.get("address_group", set())
         was |= self._values("router", routers) | self._values("group", groups) | self._values("addresses", sets)
         was |= self._values("port", ports)
         self._set_groups(tx, groups)
@@ -132,7 +134,7 @@ class CloudLoader(HostLoader):
         for id in wanted:
             self.view.groups.pop(id, None)
         for row in self._rows(tx, SECURITY_GROUP, SECURITY_GROUPS.c.id, wanted):
-            self.view.groups[row["id"]] = acl.port_group(row)
+            self.view.groups[row["id"]] = acl.port_group(row, self._logs.of(row["id"]))
 
     def _set_addresses(self, tx: Transaction, ids: Iterable[str]) -> None:
         wanted = set(ids)

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from weft.ipam.allocate import ROUTER_OWNERS
 from weft.logical import acl, qos, router, switch
 from weft.logical.model import HostView, Key, LocalIp, LogicalRouter, Private
+from weft.reconcile.logs import Logs
 from weft.registry.resource import Row
 from weft.resources import agent_bindings, local_ip, ndp_proxy, router_gateway, trunk
 from weft.resources.address_group import ADDRESS_GROUP
@@ -62,12 +63,14 @@ class HostLoader:
         self._router_of: dict[str, str] = {}  # leg or floating IP -> router
         self._policies: dict[str, Row] = {}
         self._policy_of: dict[str, frozenset[str]] = {}  # port or router -> QoS policies
+        self._logs = Logs()
 
     # -- whole
 
     def load(self, tx: Transaction) -> None:
         """Read everything that this host needs."""
         self.__init__(self.view.host, self._scheduled)  # type: ignore[misc]
+        self._logs.read(tx)
         ports = tx.list(
             PORT, PORTS.c.binding_host_id == self.view.host, PORTS.c.device_owner.not_in(sorted(NOT_WORKLOADS))
         )
@@ -106,7 +109,7 @@ class HostLoader:
         self._set_members(rows)
         if self._private:
             self._set_private(rows, gone=port_ids - {row["id"] for row in rows})
-        for id in dirty.get("security_group", set()) & set(self.view.groups):
+        for id in (dirty.get("security_group", set()) | self._logs.refresh(tx, dirty)) & set(self.view.groups):
             self.view.groups.pop(id)
         for id in dirty.get("address_group", set()) & set(self.view.addresses):
             self.view.addresses.pop(id)
@@ -336,7 +339,7 @@ class HostLoader:
         view = self.view
         wanted = {group for port in view.ports.values() for group in port.groups}
         for row in self._rows(tx, SECURITY_GROUP, SECURITY_GROUPS.c.id, wanted - set(view.groups)):
-            view.groups[row["id"]] = acl.port_group(row)
+            view.groups[row["id"]] = acl.port_group(row, self._logs.of(row["id"]))
         _keep(view.groups, wanted)
         groups, address_groups = acl.remotes(view.groups.values())
         self._need_members(tx, groups - set(self._members))

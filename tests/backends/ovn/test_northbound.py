@@ -11,6 +11,7 @@ import pytest
 from tests.ovn_lab import wait_until
 from tests.ovn_server import PROGRAMS, Server
 from weft.backends.ovn.backend import OvnBackend
+from weft.backends.ovn.rows import LOG_METER
 from weft.config import Api, Config, Ovn
 from weft.logical.model import (
     Acl,
@@ -20,6 +21,7 @@ from weft.logical.model import (
     Gateway,
     HostView,
     Key,
+    Log,
     LogicalPort,
     LogicalRouter,
     LogicalSwitch,
@@ -173,6 +175,43 @@ def test_what_goes_away_is_taken_away(server: Server, make: Make) -> None:
     changed(backend, empty, Key("switch", "blue"), Key("group", "web"))
     assert server.nb.rows("Logical_Switch") == server.nb.rows("DHCP_Options") == server.nb.rows("DNS") == []
     assert [row["name"] for row in server.nb.rows("Port_Group")] == ["neutron_pg_drop"]
+
+
+def test_logs_come_and_go_with_a_limit(server: Server, make: Make) -> None:
+    backend = make()
+    desired = view(port("a", 10))
+    backend.set(desired, None)
+    (meter,), (band,) = server.nb.rows("Meter"), server.nb.rows("Meter_Band")
+    assert (meter["name"], meter["unit"], meter["fair"], meter["bands"]) == (LOG_METER, "pktps", True, band["_uuid"])
+    assert (band["action"], band["rate"], band["burst_size"]) == ("drop", 100, 25)
+    quiet = state(server)
+    logged = view(port("a", 10))
+    logged.groups["web"] = replace(logged.groups["web"], logs=(Log("l", "ALL"),))
+    assert writes(server, lambda: changed(backend, logged, Key("group", "web"))) == 1
+    found = [row for row in server.nb.rows("ACL") if row["log"]]
+    assert sorted(row["action"] for row in found) == ["allow-related", "drop", "drop"]
+    assert {(row["name"], row["severity"], row["meter"]) for row in found} == {("neutron-l", "info", LOG_METER)}
+    changed(backend, desired, Key("group", "web"))
+    assert state(server) == quiet
+
+
+def test_a_limit_of_others_of_that_name_becomes_ours(server: Server, make: Make) -> None:
+    """There is one meter of a name; without it, or with another rate, hosts would write too much."""
+    server.nb.transact(
+        {"op": "insert", "table": "Meter_Band", "uuid-name": "b", "row": {"action": "drop", "rate": 9999}},
+        {
+            "op": "insert",
+            "table": "Meter",
+            "row": {"name": LOG_METER, "unit": "kbps", "bands": ["set", [["named-uuid", "b"]]]},
+        },
+    )
+    backend = make()
+    assert backend.set(view(), None).failed == {}
+    for _ in range(2):
+        (meter,), (band,) = server.nb.rows("Meter"), server.nb.rows("Meter_Band")
+        assert (meter["unit"], meter["fair"], band["rate"]) == ("pktps", True, 100)
+        server.nb.clear("Meter")
+        backend.set(view(), None)
 
 
 def test_an_audit_mends_what_was_edited_and_says_so(server: Server, make: Make) -> None:

@@ -6,14 +6,16 @@ comes or goes is one change of one port group, whatever rules refer to it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ipaddress import ip_network
 
-from weft.backends.ovn import rows
+from weft.backends.ovn import acl_log, rows
 from weft.backends.ovn.rows import DROP_GROUP, MARK, Hold, Ref, Row
-from weft.logical.model import Acl, AddressSet, PortGroup
+from weft.logical.model import Acl, AddressSet, Log, PortGroup
 
-DROP, ALLOW, NEVER = 1001, 1002, 1003
-"""Priorities: what nothing allows is dropped, and what a workload has no business to send, whatever allows it."""
+DROP, LOGGED_DROP, ALLOW, LOGGED_ALLOW, NEVER = 1000, 1001, 1002, 1003, 1004
+"""Priorities: what nothing allows is dropped, and what a workload has no business to send, whatever allows it. Who logs is
+asked before who does the same without a word: of two with one priority OVN takes either."""
 
 _ASKING4, _ANSWER4 = "ip4 && udp.src == 68 && udp.dst == 67", "ip4 && udp.src == 67 && udp.dst == 68"
 _ASKING6, _ANSWER6 = "ip6 && udp.src == 546 && udp.dst == 547", "ip6 && udp.src == 547 && udp.dst == 546"
@@ -61,10 +63,12 @@ def render(group: PortGroup) -> list[Row]:
     name = rows.group(group.id)
     ids = {"neutron:security_group_id": group.id}
     held = Hold(Ref("Port_Group", name), "acls")
-    action = "allow-related" if group.stateful else "allow-stateless"
+    accepted = acl_log.of(group.logs, "ACCEPT")
     return [
         Row(held.row, {"name": name, "external_ids": ids}),
-        *(_rule(one, name, action, held) for one in group.acls),
+        *(_rule(one, group, held, accepted.whole) for one in group.acls),
+        *(_rule(one, group, held, log, id) for id, log in accepted.ports.items() for one in group.acls),
+        *_logged_drops(group, held),
     ]
 
 
@@ -98,19 +102,50 @@ def address_sets(value: AddressSet) -> list[Row]:
     return found
 
 
-def _rule(rule: Acl, group: str, action: str, held: Hold) -> Row:
-    direction, port, _ = _DIRECTIONS[rule.direction]
-    ids = {"neutron:security_group_rule_id": rule.id}
-    return _acl(Ref("ACL", rule.id), direction, ALLOW, match(rule, f"{port} == @{group}"), action, ids, held)
+def _rule(rule: Acl, group: PortGroup, held: Hold, log: Log | None, only: str = "") -> Row:
+    """`only`: once more, for that port of the group."""
+    direction, side, _ = _DIRECTIONS[rule.direction]
+    action = "allow-related" if group.stateful else "allow-stateless"
+    own = f"{rule.id}/{only}" if only else rule.id
+    ids = {MARK: own} if only else {"neutron:security_group_rule_id": rule.id}
+    priority = LOGGED_ALLOW if log else ALLOW
+    return _acl(Ref("ACL", own), direction, priority, match(rule, _where(side, group, only)), action, ids, held, log)
 
 
-def _acl(ref: Ref, direction: str, priority: int, match: str, action: str, ids: dict[str, str], held: Hold) -> Row:
+def _where(side: str, group: PortGroup, only: str) -> str:
+    """Of whom a row is: the ports of a group, or one of them as long as it is one."""
+    whole = f"{side} == @{rows.group(group.id)}"
+    return f'{whole} && {side} == "{only}"' if only else whole
+
+
+def _logged_drops(group: PortGroup, held: Hold) -> Iterator[Row]:
+    """What would be dropped anyway, by the group of all ports; ports of others are none of this log's business."""
+    dropped = acl_log.of(group.logs, "DROP")
+    logged = {"": dropped.whole} if dropped.whole else dropped.ports
+    for port, log in logged.items():
+        for direction, side, _ in _DIRECTIONS.values():
+            own = "/".join(filter(None, (group.id, port, direction)))
+            where = f"{_where(side, group, port)} && ip"
+            yield _acl(Ref("ACL", own), direction, LOGGED_DROP, where, "drop", {MARK: own}, held, log)
+
+
+def _acl(
+    ref: Ref,
+    direction: str,
+    priority: int,
+    match: str,
+    action: str,
+    ids: dict[str, str],
+    held: Hold,
+    log: Log | None = None,
+) -> Row:
     columns = {
         "direction": direction,
         "priority": priority,
         "match": match,
         "action": action,
         "external_ids": ids,
+        **(acl_log.columns(log) if log else acl_log.SILENT),
     }
     return Row(ref, columns, held)
 

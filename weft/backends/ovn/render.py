@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from weft.backends.ovn import group, lives, port, router, switch
+from weft.backends.ovn import acl_log, group, lives, port, router, switch
 from weft.backends.ovn.port import ALONE, Around
 from weft.backends.ovn.rows import Row
 from weft.config import Config
@@ -13,7 +13,7 @@ from weft.logical.model import AddressSet, HostView, Key, LogicalPort, LogicalRo
 ORDER = {"switch": 0, "addresses": 1, "group": 2, "router": 3, "port": 4}
 """Kinds, those first that others refer to."""
 EVERYWHERE = Key("group", "")
-"""What is there whatever the view says: the group that drops, and what holds for all of OVN."""
+"""What is there whatever the view says: the group that drops, the limit of logs, and what holds for all of OVN."""
 
 Places = Mapping[str, Sequence[str]]
 """Gateway -> the chassis that it may live on, the first one first."""
@@ -22,7 +22,7 @@ Places = Mapping[str, Sequence[str]]
 def rows(view: HostView, key: Key, config: Config, around: Around = ALONE, places: Places | None = None) -> list[Row]:
     """The rows of one value; none where the view has no such value."""
     if key == EVERYWHERE:
-        return [*group.default_drop(), *lives.failover(config.ovn)]
+        return [*group.default_drop(), *acl_log.meter(config.network_log), *lives.failover(config.ovn)]
     value = view.of(key.kind).get(key.id)
     if isinstance(value, LogicalPort):
         on = view.switches.get(value.switch)

@@ -15,6 +15,7 @@ MARK = "weft:id"
 REVISION = "neutron:revision_number"
 NAME_PREFIX = "neutron-"
 DROP_GROUP = "neutron_pg_drop"
+LOG_METER = "acl_log_meter"
 
 
 class Ref(NamedTuple):
@@ -108,6 +109,8 @@ COLUMNS: Mapping[str, Mapping[str, Any]] = {
         "meter": _one("string"),
         "external_ids": _MAP,
     },
+    "Meter": {"name": _TEXT, "unit": _TEXT, "fair": _one("boolean"), "bands": _refers("Meter_Band")},
+    "Meter_Band": {"action": _TEXT, "rate": _NUMBER, "burst_size": _NUMBER, "external_ids": _MAP},
     "Address_Set": {"name": _TEXT, "addresses": _many("string"), "external_ids": _MAP},
     "DHCP_Options": {"cidr": _TEXT, "options": _MAP, "external_ids": _MAP},
     "DNS": {"records": _MAP, "external_ids": _MAP},
@@ -174,6 +177,7 @@ ROOTS = frozenset(
     {
         "Logical_Switch",
         "Port_Group",
+        "Meter",
         "Address_Set",
         "DHCP_Options",
         "DNS",
@@ -334,6 +338,10 @@ def _acl(column: Columns) -> str | None:
     return str(column("direction")) if f"@{DROP_GROUP}" in column("match") else None
 
 
+def _meter(column: Columns) -> str | None:
+    return LOG_METER if column("name") == LOG_METER else None
+
+
 def _dhcp(column: Columns) -> str | None:
     ids = column("external_ids")
     if "subnet_id" not in ids:
@@ -366,6 +374,8 @@ _IDENTITIES: Mapping[str, Callable[[Columns], str | None]] = {
     "Logical_Switch_Port": _switch_port,
     "Port_Group": _port_group,
     "ACL": _acl,
+    "Meter": _meter,
+    "Meter_Band": _marked,
     "Address_Set": _address_set,
     "DHCP_Options": _dhcp,
     "DNS": _dns,

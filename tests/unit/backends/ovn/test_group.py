@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from weft.backends.ovn import group
-from weft.backends.ovn.rows import DROP_GROUP
-from weft.logical.model import Acl, AddressSet, PortGroup
+from weft import config
+from weft.backends.ovn import acl_log, group
+from weft.backends.ovn.rows import DROP_GROUP, LOG_METER
+from weft.logical.model import Acl, AddressSet, Log, PortGroup
 
 
 def matching(**values: Any) -> str:
@@ -63,6 +64,56 @@ def test_what_nothing_allows_is_dropped_both_ways() -> None:
     ]
     assert {row["match"] for row in drops} == {f"inport == @{DROP_GROUP} && ip", f"outport == @{DROP_GROUP} && ip"}
     assert group.ALLOW > group.DROP
+
+
+def logged(*logs: Log) -> dict[str, Any]:
+    """Rows of a group with one rule, by identity, of those that are logged."""
+    rows = group.render(PortGroup("g-1", True, (Acl("r", "ingress", "IPv4"),), logs))
+    return {row.ref.id: row.columns for row in rows if row.columns.get("log")}
+
+
+def test_what_is_logged_is_asked_first() -> None:
+    """Of two rows of one priority OVN takes either; and what is forbidden to all stays so."""
+    assert group.DROP < group.LOGGED_DROP < group.ALLOW < group.LOGGED_ALLOW < group.NEVER
+    accepted = logged(Log("l", "ACCEPT"))
+    assert accepted.keys() == {"r"} and accepted["r"]["priority"] == group.LOGGED_ALLOW
+    dropped = logged(Log("l", "DROP"))
+    assert {row["match"]: row["action"] for row in dropped.values()} == {
+        "inport == @pg_g_1 && ip": "drop",
+        "outport == @pg_g_1 && ip": "drop",
+    }
+    assert {row["priority"] for row in dropped.values()} == {group.LOGGED_DROP}
+    assert logged(Log("l", "ALL")) == accepted | dropped
+
+
+def test_no_log_without_a_limit() -> None:
+    found = logged(Log("l", "ALL"), Log("m", "ALL", "p"))
+    assert {(row["name"], row["meter"]) for row in found.values()} == {("neutron-l", LOG_METER)}
+
+
+def test_the_limit_is_the_operators() -> None:
+    band, meter = acl_log.meter(config.load(network_log={"rate_limit": 7, "burst_limit": 9}).network_log)
+    assert (band.columns["rate"], band.columns["burst_size"]) == (7, 9)
+    assert meter.columns["bands"] == {band.ref} and meter.columns["fair"]
+
+
+def test_a_single_port_is_logged_as_long_as_it_is_in_the_group() -> None:
+    found = logged(Log("l", "ALL", "p"))
+    assert {id: row["match"] for id, row in found.items()} == {
+        "r/p": 'outport == @pg_g_1 && outport == "p" && ip4',
+        "g-1/p/from-lport": 'inport == @pg_g_1 && inport == "p" && ip',
+        "g-1/p/to-lport": 'outport == @pg_g_1 && outport == "p" && ip',
+    }
+
+
+def test_logs_that_want_the_same() -> None:
+    """The first gives its name; one of the whole group has all that one of a port would have."""
+    found = logged(Log("a", "DROP", "p"), Log("b", "DROP"), Log("c", "ALL"))
+    assert {id: row["name"] for id, row in found.items()} == {
+        "r": "neutron-c",
+        "g-1/from-lport": "neutron-b",
+        "g-1/to-lport": "neutron-b",
+    }
 
 
 def test_address_groups_by_version() -> None:
