@@ -22,7 +22,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /    make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
 run:  ## install what is missing and start Weft on this machine (options: UP="...")
-	@scripts/system-packages run
+	@scripts/system-packages $(if $(findstring ovn,$(UP)),ovn,run)
 	@scripts/venv run
 ifeq ($(root),)
 	@echo "weft: not root, so no packets: the API, identity and database run, namespaces and firewall do not." >&2

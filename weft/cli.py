@@ -28,6 +28,7 @@ def main() -> None:
     "--identity-port", type=click.IntRange(0, 65535), default=5000, help="Port of the Keystone stand-in [5000]."
 )
 @click.option("--no-dataplane", is_flag=True, help="The API alone: no packets, no root needed.")
+@click.option("--backend", metavar="NAME", default="", help="Dataplane: linux or ovn, which it starts itself [linux].")
 @click.option("--external-cidr", metavar="CIDR", default="", help="Address of this machine on the external network.")
 @click.option("--namespace", metavar="NAME", help="Network namespace that holds the dataplane [weft].")
 @click.option("--config", metavar="FILE", multiple=True, help="Configuration file; may be given more than once.")
@@ -40,6 +41,7 @@ def up(
     port: int | None,
     identity_port: int,
     no_dataplane: bool,
+    backend: str,
     external_cidr: str,
     namespace: str | None,
     config: tuple[str, ...],
@@ -60,6 +62,7 @@ def up(
         port=port,
         identity_port=identity_port,
         dataplane=not no_dataplane,
+        backend=backend,
         external_cidr=external_cidr,
         namespace=namespace,
         config=config,
@@ -72,6 +75,26 @@ def up(
     except installation.UpError as error:
         click.echo(f"weft up: {error}", err=True)
         sys.exit(error.code)
+
+
+@main.command()
+@click.option(
+    "--state-dir", metavar="DIR", default="", help="State folder of a stopped `weft up` [~/.local/state/weft]."
+)
+def down(state_dir: str) -> None:
+    """Take this machine's dataplane away, which a stopped `weft up` leaves: packets no longer flow.
+
+    Ends OVN's daemons and removes the namespaces. The state folder stays, and the next `weft up` makes everything again.
+    """
+    from weft import down as taking
+    from weft import installed
+    from weft import up as installation
+
+    try:
+        gone = taking.take_away(installed.remembered(state_dir))
+    except (installation.UpError, OSError) as error:
+        _fail("down", error, getattr(error, "code", 1))
+    click.echo("\n".join(gone) or "there was nothing")
 
 
 STATE_DIR = click.option(
@@ -144,13 +167,14 @@ def plug(
     """
     if bool(netns) == bool(tap):
         raise click.UsageError("give either --netns or --tap")
+    from weft import installed
     from weft import plug as plugging
     from weft import up as installation
     from weft.client import Client, ClientError, clouds_file
 
     wish = plugging.Wish(port, netns, tap, ifname, dhcp, static, timeout)
     try:
-        config = installation.remembered(state_dir)
+        config = installed.remembered(state_dir)
         plugged = plugging.plug(config, Client(clouds_file(config.state_path), cloud), wish)
     except (installation.UpError, ClientError, plugging.PlugError) as error:
         _fail("plug", error)
@@ -167,12 +191,13 @@ def plug(
 @CLOUD
 def unplug(port: str, state_dir: str, cloud: str) -> None:
     """Disconnect the workload of PORT (id or name) and unbind the port; a namespace stays."""
+    from weft import installed
     from weft import plug as plugging
     from weft import up as installation
     from weft.client import Client, ClientError, clouds_file
 
     try:
-        config = installation.remembered(state_dir)
+        config = installed.remembered(state_dir)
         id = plugging.unplug(config, Client(clouds_file(config.state_path), cloud), port)
     except (installation.UpError, ClientError, plugging.PlugError) as error:
         _fail("unplug", error)
@@ -189,10 +214,11 @@ def check(repair: bool, state_dir: str, as_json: bool) -> None:
     Exit codes: 0 all is well (warnings included), 1 something is wrong, 2 wrong arguments.
     """
     from weft import check as checking
+    from weft import installed
     from weft import up as installation
 
     try:
-        config, urls, dataplane = installation.installed(state_dir)
+        config, urls, dataplane = installed.installed(state_dir)
         mended = checking.repair(config) if repair else None
     except (installation.UpError, RuntimeError, OSError) as error:
         _fail("check", error)

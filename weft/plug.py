@@ -14,6 +14,8 @@ from typing import Any
 
 from weft.backends.linux import links, names, netns
 from weft.backends.linux.links import Create, Delete, Link, Links, Modify
+from weft.backends.ovn import offload
+from weft.backends.ovn.vsctl import OvsError, Switch
 from weft.client import Client, ClientError
 from weft.config import Config
 
@@ -68,7 +70,9 @@ def plug(config: Config, client: Client, wish: Wish) -> Plugged:
     other = port.get("binding:host_id")
     if other and other != config.api.host and port["status"] == "ACTIVE":
         raise PlugError(f"port {port['id']} is connected on host {other}")
-    _make_device(host_namespace, port, network["mtu"], wish)
+    made = _make_device(host_namespace, port, network["mtu"], wish)
+    if config.api.backend == "ovn":
+        _attach(config, port, wish, made)
     port = _bind(config, client, port, wish)
     port = _wait_until_active(client, port, wish.timeout)
     if wish.netns and wish.static:
@@ -95,6 +99,11 @@ def unplug(config: Config, client: Client, name: str) -> str:
     where = port["device_id"].removeprefix("netns:")
     if where != port["device_id"]:
         _stop_dhcp(where)
+    if config.api.backend == "ovn":
+        try:
+            Switch(config.ovn.ovsdb_connection).unplug([names.tap(port["id"])])
+        except OvsError as error:
+            raise PlugError(f"the device could not be taken from Open vSwitch: {error}") from error
     with contextlib.suppress(FileNotFoundError):
         connection = Links(config.linux.namespace)
         try:
@@ -107,13 +116,14 @@ def unplug(config: Config, client: Client, name: str) -> str:
     return str(port["id"])
 
 
-def _make_device(host_namespace: str, port: dict[str, Any], mtu: int, wish: Wish) -> None:
-    """A veth whose far end is the workload's, or a tap device, under the name by which the dataplane knows the port."""
+def _make_device(host_namespace: str, port: dict[str, Any], mtu: int, wish: Wish) -> bool:
+    """A veth whose far end is the workload's, or a tap device, under the name by which the dataplane knows the port; False
+    if it was there."""
     tap = names.tap(port["id"])
     connection = Links(host_namespace)
     try:
         if tap in connection.get([tap]):
-            return
+            return False
         if wish.netns:
             netns.create(wish.netns)
             made = Link(tap, "veth", mtu=mtu, up=True, peer=(wish.netns, wish.ifname), peer_mac=port["mac_address"])
@@ -127,6 +137,21 @@ def _make_device(host_namespace: str, port: dict[str, Any], mtu: int, wish: Wish
         raise PlugError(f"the device could not be made: {'; '.join(failed.values())}")
     if wish.netns:
         _raise_device(wish, port["mac_address"])
+    return True
+
+
+def _attach(config: Config, port: dict[str, Any], wish: Wish, made: bool) -> None:
+    """Make the device a port of OVN's br-int, by the ids that ovn-controller looks for."""
+    link = names.tap(port["id"])
+    switch = Switch(config.ovn.ovsdb_connection)
+    try:
+        if wish.netns:
+            offload.off(wish.netns, wish.ifname)
+        if made:
+            switch.unplug([link])
+        switch.plug({link: {"iface-id": port["id"], "attached-mac": port["mac_address"], "iface-status": "active"}})
+    except (OSError, OvsError) as error:
+        raise PlugError(f"the device could not be attached to Open vSwitch: {error}") from error
 
 
 def _raise_device(wish: Wish, mac: str) -> None:

@@ -53,6 +53,7 @@ class Options:
     port: int | None = None
     identity_port: int = 5000
     dataplane: bool = True
+    backend: str = ""
     external_cidr: str = ""
     namespace: str | None = None
     config: tuple[str, ...] = ()
@@ -98,6 +99,12 @@ def _ovn(config: Any, ready: Callable[[], None]) -> None:
     keep(config, ready)
 
 
+def _machine(config: Any, ready: Callable[[], None]) -> None:
+    from weft.agent.machine import run as see_to
+
+    see_to(config, ready)
+
+
 @dataclass(frozen=True)
 class Programs:
     """What the processes run; the defaults are Weft."""
@@ -114,6 +121,8 @@ class Programs:
     keeper: Callable[[Any, Callable[[], None]], None] = _keeper
     #: keeps OVN equal to the database, one such process at a time; like `dataplane`
     ovn: Callable[[Any, Callable[[], None]], None] = _ovn
+    #: sees to it that OVN's daemons run, where OVN is this machine's own; like `dataplane`
+    machine: Callable[[Any, Callable[[], None]], None] = _machine
     #: modules loaded before the processes part, so that they share the memory
     preload: tuple[str, ...] = (
         "granian.server.mp",
@@ -137,14 +146,14 @@ def run(options: Options, programs: Programs = WEFT) -> int:
     from weft.identity.listen import ListenError, check_listen
     from weft.identity.users import IdentityError
 
-    config = read_config(configuration, options)
+    config = with_own_ovn(read_config(configuration, options))
     if options.dataplane and os.geteuid() != 0:
         raise UpError("the dataplane needs root: run as root, or with --no-dataplane for the API alone")
     try:
         check_listen(config.api.bind_host, options.allow_remote)
         folder = private_folder(config.state_path)
         os.umask(0o077)
-        with _lock(folder):
+        with lock(folder):
             log_to(folder / "weft.log")
             return _run(config, options, programs)
     except (ListenError, StateFolderError, IdentityError, StartError) as error:
@@ -162,6 +171,7 @@ def read_config(configuration: Any, options: Options) -> Any:
                 "bind_host": options.listen or None,
                 "bind_port": options.port,
                 "host": options.host or None,
+                "backend": options.backend or None,
             },
             linux={"namespace": options.namespace, "external_cidr": options.external_cidr or None},
         )
@@ -169,6 +179,29 @@ def read_config(configuration: Any, options: Options) -> Any:
         return config
     except (cfg.Error, OSError, ValueError) as error:
         raise UpError(f"configuration: {_place(str(error))}") from error
+
+
+def with_own_ovn(config: Any) -> Any:
+    """What OVN's databases are for a machine of its own; any other dataplane needs no word more."""
+    if config.api.backend != "ovn":
+        return config
+    from weft.backends.ovn import daemons
+
+    return daemons.with_own(config)
+
+
+def _start_ovn(config: Any) -> None:
+    """Start OVN, where that is this machine's own. Raises StartError."""
+    if config.api.backend != "ovn":
+        return
+    from weft.agent import machine
+    from weft.backends.ovn import daemons
+
+    try:
+        started = machine.prepare(config) if daemons.is_own(config) else []
+    except daemons.DaemonError as error:
+        raise StartError(str(error)) from error
+    LOG.info("OVN's daemons that were started: %s", ", ".join(started) or "none, all run")
 
 
 def _place(fault: str) -> str:
@@ -183,7 +216,7 @@ def _place(fault: str) -> str:
 
 
 @contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
+def lock(folder: Path) -> Iterator[None]:
     """Hold the state folder for this tree of processes; the lock ends with the last of them, however it ends."""
     with os.fdopen(os.open(folder / "weft.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+") as file:
         deadline = time.monotonic() + LOCK_PATIENCE
@@ -238,9 +271,11 @@ def _run(config: Any, options: Options, programs: Programs) -> int:
     if threading.active_count() > 1:
         LOG.warning("modules have started threads, which are lost in the children: %s", threading.enumerate())
     in_child(lambda: programs.prepare(config))
+    if options.dataplane:
+        in_child(lambda: _start_ovn(config))
     children = [Child("identity", _identity(config, urls, identity_socket))]
     if options.dataplane:
-        children.append(Child("dataplane", _agent(config, programs)))
+        children += _dataplane_of(config, programs)
     for number in range(1, config.api.api_workers + 1):
         name = "api" if config.api.api_workers == 1 else f"api-{number}"
         children.append(Child(name, networking_api(config, programs, api_socket, name)))
@@ -263,39 +298,11 @@ def _remember(config: Any, options: Options, urls: Urls) -> None:
         "network_url": urls.network,
         "identity_url": urls.identity,
         "dataplane": options.dataplane,
+        "backend": config.api.backend,
         "config": [str(Path(name).absolute()) for name in options.config],
         "external_cidr": config.linux.external_cidr,
     }
     write_private(config.state_path / RUN_FILE, json.dumps(facts, indent=1) + "\n")
-
-
-def remembered(state_dir: str) -> Any:
-    """The configuration of the installation in a state folder, as its `weft up` was told. Raises UpError."""
-    return installed(state_dir)[0]
-
-
-def installed(state_dir: str) -> tuple[Any, tuple[str, str], bool]:
-    """(configuration, (URL of the API, URL of Identity), whether with a dataplane) of the installation in a state folder."""
-    from weft import config as configuration
-
-    folder = Path(state_dir).expanduser().absolute() if state_dir else configuration.Config().state_path
-    try:
-        facts = json.loads((folder / RUN_FILE).read_text())
-    except FileNotFoundError:
-        raise UpError(f"{folder} holds no installation: start `weft up` first, or name its --state-dir") from None
-    except PermissionError:
-        raise UpError(f"{folder} may not be read: only who started `weft up` can") from None
-    config = read_config(
-        configuration,
-        Options(
-            state_dir=str(folder),
-            host=facts["host"],
-            namespace=facts["namespace"],
-            config=tuple(facts["config"]),
-            external_cidr=facts["external_cidr"],
-        ),
-    )
-    return config, (facts["network_url"], facts["identity_url"]), bool(facts["dataplane"])
 
 
 @dataclass(frozen=True)
@@ -349,12 +356,21 @@ def networking_api(
     return run
 
 
-def _agent(config: Any, programs: Programs) -> Callable[[Callable[[], None]], None]:
+def _dataplane_of(config: Any, programs: Programs) -> list[Child]:
+    """This host's agent; with OVN also what keeps that, and what sees to its daemons where they are this machine's own."""
+
     def run(ready: Callable[[], None]) -> None:
         with programs.present(config, "dataplane"):
             programs.dataplane(config, ready)
 
-    return run
+    children = [Child("dataplane", run)]
+    if config.api.backend == "ovn":
+        from weft.backends.ovn import daemons
+
+        children += ovn(config, programs)
+        if daemons.is_own(config):
+            children.append(Child("daemons", lambda ready: programs.machine(config, ready)))
+    return children
 
 
 def event_senders(config: Any, programs: Programs) -> list[Child]:
@@ -417,6 +433,8 @@ def _print_ready(options: Options, config: Any, urls: Urls, clouds: Path, childr
     what = {
         "identity": f"Keystone stand-in on {urls.identity}",
         "events": f"events for {' and '.join(config.consumers)}",
+        "ovn": "what OVN should make",
+        "daemons": f"OVN and Open vSwitch, which go on when Weft stops, in network namespace {config.linux.namespace}",
         "dataplane": f"packets, in network namespace {config.linux.namespace or 'of this process'}",
     }
     for child in children:

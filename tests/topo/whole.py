@@ -95,6 +95,8 @@ class Installation:
         """Everything away: workloads, processes, namespaces."""
         with contextlib.suppress(Exception):
             self.stop(signal.SIGKILL)
+        if (self.folder / "ovn").exists():
+            self.weft("down")
         for name in netns.names():
             if name.startswith(self.prefix):
                 netns.delete(name)

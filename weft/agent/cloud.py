@@ -9,7 +9,8 @@ import threading
 from collections.abc import Callable
 from uuid import uuid4
 
-from weft.agent.health import HealthFile
+from weft.agent.health import OVN, HealthFile
+from weft.backends.ovn import daemons
 from weft.backends.ovn.backend import OvnBackend
 from weft.config import Config
 from weft.reconcile.chassis import Reporter
@@ -22,7 +23,7 @@ from weft.store.leader import SECONDS, Lease
 LOG = logging.getLogger(__name__)
 
 LEASE = "ovn"
-LOOK = 5.0
+LOOK = 1.0
 """Seconds after which a chassis that came or changed is seen in /agents."""
 
 
@@ -44,7 +45,7 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
         signal.signal(number, end)
     signal.signal(signal.SIGHUP, audit)
     store = Store(config)
-    lease = Lease(store, LEASE, f"{config.api.host}:{os.getpid()}:{uuid4().hex[:8]}")
+    lease = Lease(store, LEASE, _holder(config))
     ready()
     try:
         while not stop.is_set():
@@ -57,12 +58,18 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
         store.close()
 
 
+def _holder(config: Config) -> str:
+    """Our name for the lease. Where OVN is this machine's own, its state folder admits one such process: the next is the
+    same, and need not wait for the end of a lease whose holder was killed."""
+    return config.api.host if daemons.is_own(config) else f"{config.api.host}:{os.getpid()}:{uuid4().hex[:8]}"
+
+
 def work(config: Config, store: Store, lease: Lease, working: list[Reconciler]) -> None:
     """Keep OVN until told to stop, or until the lease is somebody else's."""
     bell = Doorbell(config.state_path, store=store)
     backend = OvnBackend(config)
     ring = Bell(config.state_path, but=DATAPLANE, store=store).ring
-    tell = HealthFile(config.state_path).write
+    tell = HealthFile(config.state_path, OVN).write
     engine = Reconciler(config, store, backend, bell, tell, ring, CloudLoader(), config.ovn.audit_interval)
     backend.resync = engine.ask_for_audit
     engine.every(SECONDS / 3, lambda: _renew(lease, engine))

@@ -10,9 +10,12 @@ from pathlib import Path
 
 from weft.reconcile.loop import Health
 
+HOST, OVN = "dataplane", "ovn"
+"""Who tells: what does this host's part, and what keeps OVN."""
 
-def path(state_path: Path) -> Path:
-    return state_path / "run" / "dataplane.json"
+
+def path(state_path: Path, who: str = HOST) -> Path:
+    return state_path / "run" / f"{who}.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,8 @@ class Told:
 class HealthFile:
     """Writes the file, whole, after each pass."""
 
-    def __init__(self, state_path: Path) -> None:
-        self._path = path(state_path)
+    def __init__(self, state_path: Path, who: str = HOST) -> None:
+        self._path = path(state_path, who)
         self._path.parent.mkdir(parents=True, exist_ok=True)
 
     def write(self, health: Health) -> None:
@@ -56,9 +59,9 @@ class HealthFile:
         fresh.replace(self._path)
 
 
-def read(state_path: Path) -> Told | None:
+def read(state_path: Path, who: str = HOST) -> Told | None:
     """What the dataplane said last; None if it never ran here."""
     try:
-        return Told(**json.loads(path(state_path).read_text()))
+        return Told(**json.loads(path(state_path, who).read_text()))
     except FileNotFoundError:
         return None

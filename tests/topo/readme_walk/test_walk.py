@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from weft.backends.ovn.daemons import PACKAGES
+
 ROOT = Path(__file__).parents[3]
+OVN = tuple(PACKAGES)
 
 pytestmark = [
     pytest.mark.needs_root,
@@ -27,7 +31,7 @@ mkdir -p /etc/netns
 for folder in /run /etc/netns; do mount -t tmpfs none $folder; done
 mount -t sysfs none /sys
 ip link set lo up
-make run > "$HOME/run.log" 2>&1 &
+make run UP="$OPTIONS" > "$HOME/run.log" 2>&1 &
 weft=$!
 trap 'status=$?; [ $status = 0 ] || { echo "--- make run:"; tail -n 60 "$HOME/run.log"; }; exit $status' EXIT
 until (exec 3<>/dev/tcp/127.0.0.1/9696) 2>/dev/null; do
@@ -63,17 +67,31 @@ def test_walk_has_blocks() -> None:
     assert len(walk()) >= 10
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The walker's home, with the ordinary client as the README installs it."""
+    folder = tmp_path_factory.mktemp("home")
+    client, *_ = walk()
+    subprocess.run(["bash", "-e", "-c", client], cwd=ROOT, env=environment(folder), check=True, timeout=300)
+    return folder
+
+
+def environment(home: Path) -> dict[str, str]:
+    cache = subprocess.run(["python3", "-m", "pip", "cache", "dir"], capture_output=True, text=True, check=False)
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OS_", "MAKE", "MFLAGS"))}
+    return kept | {"HOME": str(home), "PIP_CACHE_DIR": cache.stdout.strip() or str(home / "pip")}
+
+
 @pytest.mark.timeout(600)
-def test_walk(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", ["", pytest.param("--backend ovn", marks=pytest.mark.needs_programs(*OVN))])
+def test_walk(home: Path, options: str) -> None:
     if not (ROOT / ".venv" / "bin" / "weft").exists():
         pytest.skip("needs .venv: make test")
-    cache = subprocess.run(["python3", "-m", "pip", "cache", "dir"], capture_output=True, text=True, check=False)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("OS_", "MAKE", "MFLAGS"))}
-    environment |= {"HOME": str(tmp_path), "PIP_CACHE_DIR": cache.stdout.strip() or str(tmp_path / "pip")}
-    client, *steps = walk()
-    subprocess.run(["bash", "-e", "-c", client], cwd=ROOT, env=environment, check=True, timeout=300)
-
+    _, *steps = walk()
+    shutil.rmtree(home / ".local/state/weft", ignore_errors=True)
     machine = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c"]
     script = MACHINE + strict("\n".join(steps)) + AFTERWARDS
-    run = subprocess.run([*machine, script], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    variables = environment(home) | {"OPTIONS": options}
+    run = subprocess.run([*machine, script], cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
     assert run.returncode == 0, f"{run.stdout[-4000:]}\n{run.stderr[-8000:]}"
+    assert (home / ".local/state/weft/ovn").exists() == ("ovn" in options)

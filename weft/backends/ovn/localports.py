@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from weft.backends.interface import Report
@@ -12,11 +10,11 @@ from weft.backends.linux import links, netns, services
 from weft.backends.linux.links import Create, Delete, Link, Links, Modify
 from weft.backends.linux.nft import NftError
 from weft.backends.ovn import localport, offload
+from weft.backends.ovn.vsctl import OvsError, Switch
 from weft.logical.model import HostView, Key
 
 OURS = "weft-localport"
 """external_ids of the interfaces that we plugged: the network's id."""
-TIMEOUT = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,50 +38,9 @@ def render(view: HostView) -> dict[str, LocalPort]:
     }
 
 
-class OvsError(Exception):
-    """What ovs-vsctl refused, in its words."""
-
-
-class Switch:
-    """The Open vSwitch of this host."""
-
-    def __init__(self, connection: str) -> None:
-        self._connection = connection
-
-    def plugged(self) -> dict[str, str]:
-        """Interface -> network, of those that are ours. Raises OvsError."""
-        output = self._run(
-            "--format=json", "--columns=name,external_ids", "find", "Interface", f"external_ids:{OURS}!=''"
-        )
-        rows = json.loads(output or '{"data": []}')["data"]
-        return {name: dict(ids[1])[OURS] for name, ids in rows if OURS in dict(ids[1])}
-
-    def plug(self, ports: Iterable[str]) -> None:
-        """Make the links of these networks ports of br-int, in one transaction. Raises OvsError."""
-        words: list[str] = []
-        for network_id in ports:
-            link = localport.link(network_id)
-            ids = [f"iface-id={localport.name(network_id)}", f"{OURS}={network_id}"]
-            words += ["--", "--may-exist", "add-port", "br-int", link, "--", "set", "Interface", link]
-            words += [f"external_ids:{one}" for one in ids]
-        if words:
-            self._run("--no-wait", *words[1:])
-
-    def unplug(self, names: Iterable[str]) -> None:
-        """They are ports no longer. Waits for the switch: it would not notice a device that is another one of that name."""
-        words = [word for name in names for word in ("--", "--if-exists", "del-port", "br-int", name)]
-        if words:
-            self._run(*words[1:])
-
-    def _run(self, *words: str) -> str:
-        line = ["ovs-vsctl", f"--db={self._connection}", f"--timeout={TIMEOUT}", *words]
-        try:
-            done = subprocess.run(line, text=True, capture_output=True, timeout=TIMEOUT + 5)
-        except (OSError, subprocess.TimeoutExpired) as fault:
-            raise OvsError(str(fault)) from fault
-        if done.returncode:
-            raise OvsError(done.stderr.strip().removeprefix("ovs-vsctl: "))
-        return done.stdout
+def _ids(network_id: str) -> dict[str, str]:
+    """By which ovn-controller and we know the interface."""
+    return {"iface-id": localport.name(network_id), OURS: network_id}
 
 
 class LocalPorts:
@@ -105,7 +62,7 @@ class LocalPorts:
         self._renewed = set()
         host = Links(self._host)
         try:
-            plugged = self._switch.plugged()
+            plugged = self._switch.marked(OURS)
             self._remove(host, wanted, plugged)
             for port in wanted.values():
                 if full or self._made.get(port.network_id) != port:
@@ -114,7 +71,7 @@ class LocalPorts:
             report.drift += [f"the local port of network {id} was not plugged" for id in missing if id in known]
             stale = {localport.link(id): id for id in self._renewed if localport.link(id) in plugged}
             self._switch.unplug(stale)
-            self._switch.plug([*missing, *stale.values()])
+            self._switch.plug({localport.link(id): _ids(id) for id in (*missing, *stale.values())})
         except OvsError as fault:
             report.failed |= {Key("switch", id): f"Open vSwitch: {fault}" for id in wanted}
             self._made.clear()
