@@ -85,3 +85,21 @@ def test_a_commit_that_got_no_answer_is_not_repeated(api: Api) -> None:
     with pytest.raises(errors.ServiceUnavailable):
         api.store.write(work)
     assert tries == 1
+
+
+def test_a_look_at_one_row_is_one_round_trip(api: Api) -> None:
+    """A port is one statement, without a transaction; what turns out to be two sees one snapshot in a transaction."""
+    port = api.make("ports", network_id=api.make("networks")["id"])
+    assert api.show("ports", port["id"]) == port
+    isolation = "SELECT current_setting('transaction_isolation')"
+    assert api.store.read(lambda one: one.execute(text(isolation)).scalar(), "a look") == "read committed"
+
+    def two(connection: Any) -> list[Any]:
+        return [
+            connection.execute(text(isolation)).scalar(),
+            connection.execute(text("SELECT now()")).scalar() is not None,
+        ]
+
+    for _ in range(2):
+        assert api.store.read(two, "two looks") == ["repeatable read", True]
+    assert api.store.read(two) == ["repeatable read", True]

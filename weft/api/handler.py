@@ -90,9 +90,9 @@ class Controller:
 
     # -- transactions
 
-    def reading(self, context: Context, work: Callable[[Transaction], T]) -> T:
-        """Run `work` on one snapshot."""
-        return self.store.read(lambda connection: work(Transaction(connection, context, self.environment)))
+    def reading(self, context: Context, work: Callable[[Transaction], T], kind: str = "") -> T:
+        """Run `work` on one snapshot; `kind`: see Store.read."""
+        return self.store.read(lambda connection: work(Transaction(connection, context, self.environment)), kind)
 
     def writing(
         self, context: Context, work: Callable[[Transaction], T], turn: str = "", *, patient: bool = False
@@ -222,7 +222,7 @@ class Controller:
             row = self._get(tx, resource, id, parent_id)
             return self._show(tx, resource, [row], fields)[0]
 
-        _reply(response, {resource.member: self.reading(context, work)})
+        _reply(response, {resource.member: self.reading(context, work, f"show {resource.member}")})
 
     # -- writing
 

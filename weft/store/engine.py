@@ -45,6 +45,24 @@ class TryAgain(Exception):
     """The transaction met a state that another one is about to change or that a new draw of lots avoids; run it anew."""
 
 
+class _SecondStatement(Exception):
+    """What was thought to be one statement is not."""
+
+
+class _OneStatement:
+    """A connection without a transaction, for work that runs one statement."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection: Connection | None = connection
+
+    def execute(self, statement: Any, parameters: Any = None) -> Any:
+        """Raises _SecondStatement when called again."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            raise _SecondStatement
+        return connection.execute(statement, parameters)
+
+
 def _sqlite_connect(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
     for pragma in (
@@ -142,6 +160,7 @@ class Store:
         self._writer = threading.Lock()
         self._file = DatabaseFile(self.engine.url.database if self.sqlite else None)
         self._complained: tuple[str, float] = ("", 0.0)
+        self._several: set[str] = set()
         self.closed = threading.Event()
         self.at_close: list[Callable[[], object]] = []
         """What wakes those who wait for work with this store."""
@@ -214,11 +233,23 @@ class Store:
             return False
         return True
 
-    def read(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` on one consistent snapshot; it must not write."""
+    def read(self, work: Callable[[Connection], T], kind: str = "") -> T:
+        """Run `work` on one consistent snapshot; it must not write.
+
+        One statement sees one snapshot by itself: on PostgreSQL it is sent without a transaction around it, one round trip and
+        not three, if all work of that `kind` was one statement so far. Work that comes to a second one begins anew.
+        """
+        if kind and not self.sqlite and kind not in self._several:
+            try:
+                return self._read(work, self._alone)
+            except _SecondStatement:
+                self._several.add(kind)
+        return self._read(work, lambda: self._begin(writing=False))
+
+    def _read(self, work: Callable[[Connection], T], begin: Begin) -> T:
         for last in (False, True):
             try:
-                with self._begin(writing=False) as connection:
+                with begin() as connection:
                     return work(connection)
             except (DBAPIError, sqlite3.Error) as error:
                 if last or not _was_lost(error):
@@ -230,6 +261,12 @@ class Store:
         for wake in self.at_close:
             wake()
         self.engine.dispose()
+
+    @contextmanager
+    def _alone(self) -> Iterator[Connection]:
+        with self.engine.connect() as connection:
+            one: Any = _OneStatement(connection.execution_options(isolation_level="AUTOCOMMIT"))
+            yield one
 
     @contextmanager
     def _begin(self, *, writing: bool, patient: bool = False) -> Iterator[Connection]:
