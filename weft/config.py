@@ -320,6 +320,10 @@ class NetworkLog:
 
     rate_limit: int = option(100, "Packets logged each second, at most: by each rule, on each host.", min=1)
     burst_limit: int = option(25, "Packets that may be logged at once after a silence.", min=1)
+    local_output_log_base: str = option(
+        "",
+        "File that the agent of a linux host writes them to; empty: with the rest of its log. OVN's hosts have their own.",
+    )
 
 
 @dataclass(frozen=True)

@@ -121,24 +121,13 @@ def test_extensions(api: Api) -> None:
     assert "logging" in {row["alias"] for row in api.list("extensions")}
 
 
-class TestOvn:
+@pytest.mark.parametrize("backend", ["linux", "ovn"])
+class TestDataplane:
     @pytest.fixture
-    def options(self) -> dict[str, dict[str, Any]]:
-        return {"api": {"backend": "ovn"}}
+    def options(self, backend: str) -> dict[str, dict[str, Any]]:
+        return {"api": {"backends": [backend]}}
 
-    def test_logs_are_offered(self, api: Api) -> None:
+    def test_logs_are_offered(self, api: Api, backend: str) -> None:
         assert "logging" in {row["alias"] for row in api.list("extensions")}
         assert api.admin.list("log/loggable-resources") == [{"type": "security_group"}]
         assert made(api)["enabled"]
-
-
-class TestLinux:
-    """The Linux dataplane writes nothing down."""
-
-    @pytest.fixture
-    def options(self) -> dict[str, dict[str, Any]]:
-        return {"api": {"backends": ["linux"]}}
-
-    def test_logs_are_not_offered(self, api: Api) -> None:
-        assert "logging" not in {row["alias"] for row in api.list("extensions")}
-        assert api.admin.get(LOGS)[0] == 404

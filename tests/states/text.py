@@ -10,7 +10,7 @@ from typing import Any
 from tests.states.steps import Site
 from weft.backends.linux import firewall, router, switches
 from weft.backends.linux.links import Link
-from weft.config import Linux
+from weft.config import Linux, NetworkLog
 from weft.logical.model import Acl, HostView, Segment
 
 LINUX = Linux(tunnel_address="192.0.2.1", bridge_mappings={"physical": "eth1"})
@@ -135,7 +135,7 @@ def _link(link: Link) -> str:
 
 
 def _firewall(view: HostView) -> Iterator[str]:
-    rules = firewall.render(view, {}).rules
+    rules = firewall.render(view, {}, NetworkLog()).rules
     for owner, fragment in sorted(rules.items()):
         if owner == firewall.STATIC:
             continue

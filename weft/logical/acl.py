@@ -31,6 +31,15 @@ def port_group(group: Row, logs: Iterable[Log] = ()) -> PortGroup:
     return PortGroup(group["id"], group["stateful"], tuple(acl(rule) for rule in rules), tuple(logs))
 
 
+def logged(logs: Iterable[Log], event: str) -> dict[str, Log]:
+    """Port -> the log that its ACCEPTs or DROPs are written down by: the first of several; '' alone where it is all ports."""
+    found: dict[str, Log] = {}
+    for one in logs:
+        if one.event in (event, "ALL"):
+            found.setdefault(one.port, one)
+    return {"": found[""]} if "" in found else found
+
+
 def member_addresses(port: Row) -> frozenset[str]:
     """What a port contributes to the address set of its groups: its fixed IPs and address pairs."""
     fixed = {one["ip_address"] for one in port["fixed_ips"]}

@@ -50,8 +50,8 @@ def remote_set(id: str, version: int) -> Name:
     return Name("inet", f"a{version}-{id}")
 
 
-def rule(acl: Acl) -> str:
-    """In nft's words, with verdict accept. ValueError for what cannot be said."""
+def rule(acl: Acl, verdict: str = "accept") -> str:
+    """In nft's words. ValueError for what cannot be said."""
     version = 4 if acl.ethertype == "IPv4" else 6
     parts = [_remote(acl, version) or f"meta nfproto ipv{version}"]
     protocol = number(acl)
@@ -70,7 +70,7 @@ def rule(acl: Acl) -> str:
         if ports:
             first, last = ports
             parts.append(f"th dport {first}" if first == last else f"th dport {first}-{last}")
-    return " ".join([*parts, "accept"])
+    return " ".join([*parts, verdict])
 
 
 def _remote(acl: Acl, version: int) -> str:

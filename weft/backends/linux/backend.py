@@ -20,7 +20,7 @@ from weft.backends.linux.parts import Responder, Routers
 from weft.backends.linux.ruleset import Owner
 from weft.backends.linux.switches import Switch
 from weft.backends.linux.tables import Tables
-from weft.config import Config
+from weft.config import Config, NetworkLog
 from weft.logical.model import HostView, Key, Kind, LogicalPort, Segment
 
 _LOG = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class _Pass:
     ports: dict[str, LogicalPort] = field(default_factory=dict)
     actual: dict[str, Link] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)  # by name of link
+    limits: NetworkLog | None = None  # of what is logged
     unfiltered: str = ""  # why the firewall could not be loaded
     parents: set[str] = field(default_factory=set)  # ports whose trunks this pass looks at
     unsplit: dict[str, str] = field(default_factory=dict)  # by device, why a trunk's tags do not come and go
@@ -60,7 +61,7 @@ class LinuxBackend:
         self._routers = routers
         self._responder = responder
         self._lock = threading.RLock()
-        self._host = Host(config.linux.namespace)
+        self._host = Host(config.linux.namespace, config.network_log)
         self._monitor: Monitor | None = None
         self._report: Callable[[Iterable[Key]], None] | None = None
         self._keys: frozenset[Key] = frozenset()  # all that is wanted; the view itself is its owner's to change
@@ -143,7 +144,10 @@ class LinuxBackend:
         self._choose(this)
         this.actual = kernel.links.dump() if this.full else kernel.links.get(_names(this, self._owners))
         self._switch(this, kernel)
+        this.limits = kernel.packets.limits(this.desired)
         judged = self._filter(this, tables)
+        if kernel.packets.problem:
+            this.report.failed |= judge.unlogged(this.desired, this.scope, kernel.packets.problem)
         if self._routers:
             _merge(this.report, self._routers.set(this.desired, this.scope))
         if tables.loaded:
@@ -264,7 +268,7 @@ class LinuxBackend:
                 return self._filter_all(this, tables)
             owners = [Owner(key.kind, key.id) for key in this.scope]
             owners += [Owner("switch", id) for id in this.switches if Owner("switch", id) not in _rules(tables)]
-            new, touched = firewall.update(_loaded(tables), this.desired, owners)
+            new, touched = firewall.update(_loaded(tables), this.desired, owners, this.limits)
             old = _loaded(tables)
             removes = tables.change(new, touched).removes
             self._note_problems(this, new)
@@ -273,7 +277,7 @@ class LinuxBackend:
             return self._filter_failed(this, tables, error)
 
     def _filter_all(self, this: _Pass, tables: Tables) -> flows.Judge:
-        new = firewall.render(this.desired, tables.zones())
+        new = firewall.render(this.desired, tables.zones(), this.limits)
         old = tables.loaded
         if old is not None and not tables.disturbed():
             tables.change(new, [o for o in old.rules.keys() | new.rules.keys() if old.rules.get(o) != new.rules.get(o)])

@@ -20,6 +20,7 @@ CAPABILITIES = frozenset(
         "l3-ext-ndp-proxy",
         "l3-ndp-proxy",
         "local_ip",
+        "logging",
         "metering",
         "metering_source_and_destination_fields",
         "net-mtu",

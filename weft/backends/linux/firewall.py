@@ -18,7 +18,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from weft.backends.linux import acl, local_ips, names, pvlan, qos
+from weft.backends.linux import acl, local_ips, logs, names, pvlan, qos
 from weft.backends.linux.acl import remote_set
 from weft.backends.linux.nft import SetType
 from weft.backends.linux.pipeline import (
@@ -38,7 +38,8 @@ from weft.backends.linux.pipeline import (
 )
 from weft.backends.linux.ruleset import Chain, Fragment, Name, Owner, Ruleset
 from weft.backends.linux.sources import sources, without_overlap
-from weft.logical.model import Acl, AddressSet, HostView, LogicalPort, LogicalRouter, PortGroup
+from weft.config import NetworkLog
+from weft.logical.model import Acl, AddressSet, HostView, Log, LogicalPort, LogicalRouter, PortGroup
 
 STATIC = Owner("static", "")
 LOCAL_IPS, PVLAN = Owner("local_ips", ""), Owner("pvlan", "")
@@ -79,7 +80,7 @@ class Firewall:
 
     `marks`: number of each secured port by id; `zones`: conntrack zone of each network by bridge; `policies`: the groups
     that each secured port follows; `local`: ports that local IPs lead to; `problems`: what could not be rendered as asked,
-    by owner.
+    by owner. `limits` of what is logged; None: nothing is.
     """
 
     rules: Ruleset = field(default_factory=dict)
@@ -88,6 +89,7 @@ class Firewall:
     policies: dict[str, tuple[str, ...]] = field(default_factory=dict)
     local: set[str] = field(default_factory=set)
     problems: dict[Owner, str] = field(default_factory=dict)
+    limits: NetworkLog | None = None
 
     def copy(self) -> Firewall:
         return Firewall(
@@ -97,12 +99,13 @@ class Firewall:
             dict(self.policies),
             set(self.local),
             dict(self.problems),
+            self.limits,
         )
 
 
-def render(view: HostView, zones: Mapping[str, int]) -> Firewall:
+def render(view: HostView, zones: Mapping[str, int], limits: NetworkLog | None = None) -> Firewall:
     """The rule set of a whole view. `zones`: those in use already, which networks keep (a flow would not survive a change)."""
-    firewall = Firewall(rules={STATIC: Fragment(chains=dict(CHAINS), sets=dict(SETS))})
+    firewall = Firewall(rules={STATIC: Fragment(chains=dict(CHAINS), sets=dict(SETS))}, limits=limits)
     bridges = {names.bridge(id) for id in view.switches}
     for bridge in sorted(bridges & zones.keys()):
         firewall.zones.keep(bridge, zones[bridge])
@@ -114,10 +117,13 @@ def render(view: HostView, zones: Mapping[str, int]) -> Firewall:
     return _update(firewall, view, everything)
 
 
-def update(firewall: Firewall, view: HostView, owners: Iterable[Owner]) -> tuple[Firewall, list[Owner]]:
+def update(
+    firewall: Firewall, view: HostView, owners: Iterable[Owner], limits: NetworkLog | None = None
+) -> tuple[Firewall, list[Owner]]:
     """The rule set after these owners ("switch", "port", "router", "group", "addresses") changed, and the owners of every
     fragment that may differ from before."""
     new = firewall.copy()
+    new.limits = limits
     asked = list(owners)
     changed_switches = {owner.id for owner in asked if owner.kind == "switch"}
     if changed_switches:
@@ -259,6 +265,8 @@ def _share(firewall: Firewall, view: HostView, changed: set[str]) -> None:
     policies = {policy_name(groups): groups for groups in set(firewall.policies.values())}
     needed = {Owner("policy", name) for name in policies}
     groups = {id for members in policies.values() for id in members}
+    # of a port that is logged alone the mark may be new
+    changed |= {id for id in groups if id in view.groups and any(one.port for one in view.groups[id].logs)}
     needed |= {Owner("group", id) for id in groups}
     for id in groups:
         owner = Owner("group", id)
@@ -272,7 +280,7 @@ def _share(firewall: Firewall, view: HostView, changed: set[str]) -> None:
             _put(firewall, Owner("addresses", id), _addresses(view.addresses.get(id) or AddressSet(id)))
     for name, members in policies.items():
         if Owner("policy", name) not in rules or not changed.isdisjoint(members):
-            _put(firewall, Owner("policy", name), _policy(name, members, stateful(view, members)))
+            _put(firewall, Owner("policy", name), _policy(firewall, view, name, members))
     for owner in [o for o in rules if o.kind in ("policy", "group", "addresses") and o not in needed]:
         del rules[owner]
         firewall.problems.pop(owner, None)
@@ -282,34 +290,43 @@ def remote_of(acl: Acl) -> str | None:
     return acl.remote_group or acl.remote_addresses
 
 
-def _policy(name: str, groups: tuple[str, ...], stateful: bool) -> Fragment:
-    known = ("ct state vmap { established : accept, related : accept, invalid : drop }",) if stateful else ()
-    return Fragment(
-        chains={
-            Name("inet", f"{short}-{name}"): Chain(
-                (*known, f"jump always_{short}", *(f"jump {short}-g-{id}" for id in groups), "drop")
-            )
-            for short in ("out", "in")
-        }
-    )
+def _policy(firewall: Firewall, view: HostView, name: str, groups: tuple[str, ...]) -> Fragment:
+    known = ("ct state vmap { established : accept, related : accept, invalid : drop }",)
+    fragment = Fragment()
+    of = {id: view.groups[id].logs for id in groups if id in view.groups}
+    wanted = [one for id in groups for one in of.get(id, ())]
+    groups = tuple(sorted(groups, key=lambda id: not of.get(id)))  # who logs is asked before who accepts without a word
+    for short in ("out", "in"):
+        rules = (*(known if stateful(view, groups) else ()), f"jump always_{short}")
+        rules += tuple(f"jump {short}-g-{id}" for id in groups)
+        fragment.chains[Name("inet", f"{short}-{name}")] = Chain(
+            (*rules, *_logged(firewall, wanted, "DROP", short), "drop")
+        )
+    return fragment
+
+
+def _logged(firewall: Firewall, wanted: Iterable[Log], event: str, way: str) -> tuple[str, ...]:
+    return tuple(logs.rules(wanted, event, way, firewall.limits, firewall.marks.of)) if firewall.limits else ()
 
 
 def _group(firewall: Firewall, group: PortGroup) -> Fragment:
-    rules: dict[str, list[str]] = {"ingress": [], "egress": []}
+    fragment = Fragment()
     problems = []
-    for one in sorted(group.acls, key=lambda a: a.id):
-        try:
-            rules[one.direction].append(acl.rule(one))
-        except ValueError as error:
-            problems.append(f"rule {one.id}: {error}")
+    for direction, short in (("ingress", "in"), ("egress", "out")):
+        verdict, said = "accept", _logged(firewall, group.logs, "ACCEPT", short)
+        if said:
+            verdict = f"goto {short}-a-{group.id}"
+            fragment.chains[Name("inet", f"{short}-a-{group.id}")] = Chain((*said, "accept"))
+        rules = []
+        for one in sorted((one for one in group.acls if one.direction == direction), key=lambda a: a.id):
+            try:
+                rules.append(acl.rule(one, verdict))
+            except ValueError as error:
+                problems.append(f"rule {one.id}: {error}")
+        fragment.chains[Name("inet", f"{short}-g-{group.id}")] = Chain(tuple(dict.fromkeys(rules)))
     if problems:
         firewall.problems[Owner("group", group.id)] = "; ".join(problems)
-    return Fragment(
-        chains={
-            Name("inet", f"in-g-{group.id}"): Chain(tuple(dict.fromkeys(rules["ingress"]))),
-            Name("inet", f"out-g-{group.id}"): Chain(tuple(dict.fromkeys(rules["egress"]))),
-        }
-    )
+    return fragment
 
 
 def _addresses(addresses: AddressSet) -> Fragment:

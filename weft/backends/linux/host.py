@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from weft.backends.linux import netlink, netns
 from weft.backends.linux.links import Links
+from weft.backends.linux.nflog import PacketLog
 from weft.backends.linux.nft import Nft
 from weft.backends.linux.shaper import Shaper
 from weft.backends.linux.tables import Tables
 from weft.backends.linux.trunks import Trunks
+from weft.config import NetworkLog
 
 _BRIDGE_FILTER = Path("/proc/sys/net/bridge")
 
@@ -33,12 +35,11 @@ class Open:
     conntrack: netlink.Socket
     trunks: Trunks
     shaper: Shaper
-    tables: Tables = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.tables = Tables(self.nft)
+    tables: Tables
+    packets: PacketLog
 
     def close(self) -> None:
+        self.packets.close()
         self.links.close()
         self.shaper.close()
         self.nft.close()
@@ -50,8 +51,9 @@ class Open:
 class Host:
     """One host namespace by name ('' is the one that the process runs in)."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, logging: NetworkLog) -> None:
         self.name = name
+        self._logging = logging
         self.open: Open | None = None
 
     def enter(self, settle: bool) -> tuple[Open, list[str]]:
@@ -64,14 +66,18 @@ class Host:
             _need_bridge_filter()
         changed = netns.set_sysctls(self.name, netns.HOST_SYSCTLS) if self.name and (settle or newly) else []
         if self.open is None:
+            nft = Nft(self.name)
+            tables = Tables(nft)
             self.open = Open(
                 netns.open_fd(self.name),
                 netns.identity(self.name),
                 Links(self.name),
-                Nft(self.name),
+                nft,
                 netlink.Socket(self.name, netlink.NETFILTER),
                 Trunks(self.name),
                 Shaper(self.name),
+                tables,
+                PacketLog(self.name, tables, self._logging),
             )
         else:
             drift += [f"{name.replace('/', '.')} was changed" for name in changed]

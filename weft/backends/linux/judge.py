@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from weft.backends.linux import names
 from weft.backends.linux.links import Change, Create, Link, Modify
-from weft.logical.model import LogicalPort, LogicalSwitch
+from weft.logical.model import HostView, Key, LogicalPort, LogicalSwitch
 
 
 def port(port: LogicalPort, switch: LogicalSwitch | None, link: Link | None, namespace: str, trouble: str) -> str:
@@ -57,3 +57,9 @@ def drift(change: Change, actual: Mapping[str, Link]) -> str:
     if isinstance(change, Modify) and change.link.master is not None:
         return f"{change.name} was on {actual[change.name].master or 'no bridge'} instead of {change.link.master}"
     return f"{change.name} had other settings"
+
+
+def unlogged(view: HostView, scope: Iterable[Key] | None, problem: str) -> dict[Key, str]:
+    """The groups looked at that should be logged, and are not."""
+    groups = (group for group in view.groups.values() if group.logs)
+    return {group.key: problem for group in groups if scope is None or group.key in scope}

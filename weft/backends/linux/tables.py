@@ -32,6 +32,11 @@ class Tables:
                 return {str(bridge): int(zone) for bridge, zone in thing["map"].get("elem", [])}
         return {}
 
+    def port(self, mark: int) -> str:
+        """The port that has this mark, '' for none."""
+        marks = self.loaded.marks.of if self.loaded else {}
+        return next((id for id, number in marks.items() if number == mark), "")
+
     def disturbed(self) -> bool:
         """Whether somebody else has changed the namespace's nftables since (or may have)."""
         return self.loaded is not None and self._nft.generation() != self.generation
@@ -62,6 +67,10 @@ class Tables:
         after = self._nft.generation()
         # our own transaction is one; more means that somebody else's came between and nobody has looked at it
         self.generation = after if after == before + 1 and self.generation in (None, before) else None
+
+    def probe(self, script: str) -> None:
+        """Run a script that leaves nothing behind. NftError where the kernel cannot do what is in it."""
+        self._count(lambda: self._nft.run(script))
 
     def drift(self) -> list[str]:
         """In words, how what is there differs from what was loaded. Empty although `disturbed` if only rules were edited."""

@@ -5,8 +5,7 @@ ovn-controller writes the lines, into its own log on the host where the packet w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 from weft.backends.ovn.rows import LOG_METER, MARK, NAME_PREFIX, Ref, Row, Value
 from weft.config import NetworkLog
@@ -18,24 +17,6 @@ SILENT: Mapping[str, Value] = {"log": False, "name": None, "severity": None, "me
 def columns(log: Log) -> Mapping[str, Value]:
     """Of an ACL whose packets are logged. Never without a meter: of a connection OVN logs every packet."""
     return {"log": True, "name": NAME_PREFIX + log.id, "severity": "info", "meter": LOG_METER}
-
-
-@dataclass(frozen=True, slots=True)
-class Events:
-    """Of one kind of verdict: the log that all ports of a group are in, and those of single ports besides."""
-
-    whole: Log | None = None
-    ports: Mapping[str, Log] = field(default_factory=dict)
-
-
-def of(logs: Iterable[Log], event: str) -> Events:
-    """What is logged of ACCEPT or DROP. Where several logs want the same, the lines have the name of the first."""
-    found: dict[str, Log] = {}
-    for one in logs:
-        if one.event in (event, "ALL"):
-            found.setdefault(one.port, one)
-    whole = found.pop("", None)
-    return Events(whole, {} if whole else found)
 
 
 def meter(limits: NetworkLog) -> list[Row]:

@@ -22,7 +22,7 @@ WITHOUT = frozenset(
     }
 )
 """What a Linux host does and OVN does not."""
-BESIDES = frozenset({"enable-default-route-bfd", "logging", "qinq", "vlan-transparent"})
+BESIDES = frozenset({"enable-default-route-bfd", "qinq", "vlan-transparent"})
 """What OVN does and a Linux host does not."""
 
 CAPABILITIES: frozenset[str] = (linux.CAPABILITIES - WITHOUT) | BESIDES

@@ -11,6 +11,7 @@ from ipaddress import ip_network
 
 from weft.backends.ovn import acl_log, rows
 from weft.backends.ovn.rows import DROP_GROUP, MARK, Hold, Ref, Row
+from weft.logical.acl import logged
 from weft.logical.model import Acl, AddressSet, Log, PortGroup
 
 DROP, LOGGED_DROP, ALLOW, LOGGED_ALLOW, NEVER = 1000, 1001, 1002, 1003, 1004
@@ -63,11 +64,11 @@ def render(group: PortGroup) -> list[Row]:
     name = rows.group(group.id)
     ids = {"neutron:security_group_id": group.id}
     held = Hold(Ref("Port_Group", name), "acls")
-    accepted = acl_log.of(group.logs, "ACCEPT")
+    accepted = logged(group.logs, "ACCEPT")
     return [
         Row(held.row, {"name": name, "external_ids": ids}),
-        *(_rule(one, group, held, accepted.whole) for one in group.acls),
-        *(_rule(one, group, held, log, id) for id, log in accepted.ports.items() for one in group.acls),
+        *(_rule(one, group, held, accepted.get("")) for one in group.acls),
+        *(_rule(one, group, held, log, id) for id, log in accepted.items() if id for one in group.acls),
         *_logged_drops(group, held),
     ]
 
@@ -120,9 +121,7 @@ def _where(side: str, group: PortGroup, only: str) -> str:
 
 def _logged_drops(group: PortGroup, held: Hold) -> Iterator[Row]:
     """What would be dropped anyway, by the group of all ports; ports of others are none of this log's business."""
-    dropped = acl_log.of(group.logs, "DROP")
-    logged = {"": dropped.whole} if dropped.whole else dropped.ports
-    for port, log in logged.items():
+    for port, log in logged(group.logs, "DROP").items():
         for direction, side, _ in _DIRECTIONS.values():
             own = "/".join(filter(None, (group.id, port, direction)))
             where = f"{_where(side, group, port)} && ip"

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from tests.unit.backends.linux.views import addresses, group, port, switch, view
-from weft.backends.linux import firewall, ruleset
+from weft.backends.linux import firewall, logs, ruleset
 from weft.backends.linux.firewall import Owner
 from weft.backends.linux.ruleset import Name
 from weft.backends.linux.sources import collapsed, link_local, sources, without_overlap
-from weft.logical.model import Acl, Gateway, HostView, Key, LogicalRouter, RouterPort
+from weft.config import NetworkLog
+from weft.logical.model import Acl, Gateway, HostView, Key, Log, LogicalRouter, RouterPort
 
 OPEN_WEB = Acl("r1", "ingress", "IPv4", "tcp", 80, 80)
+LIMITS = NetworkLog(rate_limit=7, burst_limit=9)
 FROM_FRIENDS = Acl("r2", "ingress", "IPv4", remote_group="friends")
 
 
@@ -166,6 +168,7 @@ def random_view(chance: random.Random) -> HostView:
         )
         for number in range(3)
     ]
+    groups = [replace(one, logs=tuple(maybe(Log("l", "ALL"), Log("m", "DROP", "00000000001-port")))) for one in groups]
     ports = [
         port(
             f"{number:011}-port",
@@ -199,14 +202,47 @@ def test_the_way_does_not_show(seed: int) -> None:
     """Whatever came before, and in whatever steps: the rule set is that of the state."""
     chance = random.Random(seed)
     now = random_view(chance)
-    held = firewall.render(now, {})
+    held = firewall.render(now, {}, LIMITS)
     for _ in range(5):
         then, now = now, random_view(chance)
-        held, touched = firewall.update(held, now, [Owner(*key) for key in differences(then, now)])
-        fresh = firewall.render(now, held.zones.of)
+        held, touched = firewall.update(held, now, [Owner(*key) for key in differences(then, now)], LIMITS)
+        fresh = firewall.render(now, held.zones.of, LIMITS)
         assert held.rules == fresh.rules
         assert held.problems == fresh.problems
         assert all(owner in touched or held.rules[owner] == fresh.rules[owner] for owner in fresh.rules)
+
+
+def logging_rules(*logs: Log) -> dict[str, list[str]]:
+    """Chain -> its rules that log, of a port with the group g1 and one with that and another."""
+    g1 = replace(group("g1", OPEN_WEB), logs=logs)
+    both = view(switch(), port(), port("other-000000", groups=("g0", "g1")), group("g0"), g1)
+    rules = firewall.render(both, {}, LIMITS).rules
+    chains = {name.name: chain.rules for fragment in rules.values() for name, chain in fragment.chains.items()}
+    found = {name: [rule for rule in rules if " log " in rule] for name, rules in chains.items()}
+    assert not any(" log " in text for text in ruleset.text(firewall.render(both, {}).rules).splitlines())
+    return {name: rules for name, rules in found.items() if rules}
+
+
+def test_what_is_logged_is_limited() -> None:
+    found = logging_rules(Log("l", "ACCEPT"))
+    limit = "limit rate 7/second burst 9 packets"
+    assert found == {
+        f"{way}-a-g1": [f'{limit} log prefix "ACCEPT l" group {logs.GROUP} snaplen 128 queue-threshold 1']
+        for way in ("in", "out")
+    }
+    dropped = logging_rules(Log("l", "DROP"))
+    policies = [firewall.policy_name(groups) for groups in (("g1",), ("g0", "g1"))]
+    assert dropped.keys() == {f"{way}-{name}" for way in ("in", "out") for name in policies}
+    assert logging_rules(Log("l", "ALL")).keys() == found.keys() | dropped.keys()
+
+
+def test_a_single_port_is_logged_by_its_mark() -> None:
+    found = logging_rules(Log("l", "ACCEPT", "port-000000000"), Log("m", "ACCEPT", "elsewhere"))
+    mark = firewall.render(view(switch(), port(), group()), {}).marks.of["port-000000000"]
+    assert {name: [rule.split(" limit")[0] for rule in rules] for name, rules in found.items()} == {
+        "in-a-g1": [f"meta mark {mark | 1 << 31}"],
+        "out-a-g1": [f"meta mark {mark}"],
+    }
 
 
 def test_the_text_of_a_small_rule_set() -> None:
