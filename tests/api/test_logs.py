@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import Answer, Api
+from weft.logical.model import Key
+from weft.reconcile.cloud import CloudLoader
 from weft.registry.resource import Row
+from weft.store import changes
 
 NOBODY = "6f3d1c3e-0000-4000-8000-000000000000"
 LOGS = "log/logs"
@@ -115,6 +118,57 @@ def test_statements(api: Api) -> None:
     for _ in range(10):
         made(api)
     assert count() == before
+
+
+def told(api: Api) -> dict[str, list[tuple[str, str, str]]]:
+    """What a dataplane that starts now is to log: group -> (log, event, port)."""
+    loader = CloudLoader()
+    api.inside(loader.load)
+    groups = loader.view.groups.values()
+    return {group.id: [(one.id, one.event, one.port) for one in group.logs] for group in groups if group.logs}
+
+
+def test_what_a_dataplane_is_told(api: Api, port: Row) -> None:
+    """A log is of a group, of a port in a group, of all groups of a port, or of all groups of its project."""
+    (default,), other = port["security_groups"], api.make("security-groups", name="other")["id"]
+    first = made(api, resource_id=other, event="DROP")["id"]
+    assert told(api) == {other: [(first, "DROP", "")]}
+    api.admin.put(f"{LOGS}/{first}", {"log": {"enabled": False}})
+    assert told(api) == {}
+    alone = made(api, target_id=port["id"])["id"]
+    assert told(api) == {default: [(alone, "ALL", port["id"])]}
+    api.put(f"ports/{port['id']}", {"port": {"security_groups": [other]}})
+    assert told(api) == {other: [(alone, "ALL", port["id"])]}
+    api.delete(f"ports/{port['id']}")
+    mine = api.as_(port["project_id"], "admin,member,reader").make(LOGS, resource_type="security_group")
+    assert told(api) == {group: [(mine["id"], "ALL", "")] for group in (default, other)}
+
+
+def test_changes_reach_the_groups_that_they_are_about(api: Api, port: Row) -> None:
+    (default,), other = port["security_groups"], api.make("security-groups", name="other")["id"]
+    loader, last = CloudLoader(), api.inside(lambda tx: changes.last(tx.connection))
+    api.inside(loader.load)
+
+    def moved() -> set[Key]:
+        nonlocal last
+        since, last = last, api.inside(lambda tx: changes.last(tx.connection))
+        found: set[Key] = api.inside(lambda tx: loader.refresh(tx, changes.after(tx.connection, since)))
+        return {key for key in found if key.kind == "group"}
+
+    alone = made(api, target_id=port["id"])["id"]
+    assert moved() == {Key("group", default)}
+    api.put(f"ports/{port['id']}", {"port": {"security_groups": [other]}})
+    assert moved() == {Key("group", default), Key("group", other)}
+    api.admin.put(f"{LOGS}/{alone}", {"log": {"name": "new"}})
+    assert moved() == set(), "what it is called is in no dataplane"
+    api.delete(f"ports/{port['id']}")
+    assert moved() == {Key("group", other)}
+    assert not any(group.logs for group in loader.view.groups.values())
+    whole = api.as_(port["project_id"], "admin,member,reader").make(LOGS, resource_type="security_group")["id"]
+    assert moved() == {Key("group", default), Key("group", other)}
+    third = api.make("security-groups", name="third")["id"]
+    assert moved() == {Key("group", third)}
+    assert [one.id for one in loader.view.groups[third].logs] == [whole]
 
 
 def test_extensions(api: Api) -> None:

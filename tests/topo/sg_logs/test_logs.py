@@ -22,7 +22,9 @@ from weft.logical.model import Log
 pytestmark = [pytest.mark.needs_root, pytest.mark.dataplanes("linux", "ovn")]
 
 OPEN, SHUT = 4000, 4001
-ON_LINUX = re.compile(r"action=(\w+) log_resource_ids=watch vm_port=(\S+) .*dst=(\S+) sport=\d+ dport=(\d+)")
+ON_LINUX = re.compile(
+    r"action=(\w+) log_resource_ids=watch vm_port=(\S+) direction=(\w+) pkt=udp src=(\S+) dst=(\S+) sport=\d+ dport=(\d+)"
+)
 ON_OVN = re.compile(r'acl_log.*name="neutron-watch", verdict=(\w+),.*nw_dst=([\d.]+),.*tp_dst=(\d+)')
 
 
@@ -64,16 +66,18 @@ def log(lab: Lab, event: Literal["ACCEPT", "DROP", "ALL", ""], port: str = "") -
 
 
 def lines(lab: Lab, file: Path) -> list[tuple[str, str, int]]:
-    """(verdict, workload, port) of what was written down until now."""
+    """(verdict, workload, port) of what was written down until now; the workload is the one that it was sent to."""
     names = {workload.ip: name for name, workload in lab.workloads.items()}
     if isinstance(lab, OvnLab):
         logs = [(host.folder / "ovn-controller.log").read_text() for host in lab.cloud.chassis.values()]
         found = ON_OVN.findall("\n".join(logs))
         words = {"allow": "ACCEPT", "drop": "DROP"}
         return [(words[verdict], names[ip], int(port)) for verdict, ip, port in found]
-    lines = ON_LINUX.findall(file.read_text() if file.exists() else "")
-    assert {id for _, id, _, _ in lines} <= {lab.workloads[names[ip]].port for _, _, ip, _ in lines}
-    return [(verdict, names[ip], int(port)) for verdict, _, ip, port in lines]
+    said = []
+    for verdict, id, way, source, target, port in ON_LINUX.findall(file.read_text() if file.exists() else ""):
+        assert id == lab.workloads[names[source if way == "egress" else target]].port
+        said.append((verdict, names[target], int(port)))
+    return said
 
 
 @contextlib.contextmanager
@@ -106,6 +110,15 @@ def test_accepted(four: Lab, file: Path) -> None:
     log(four, "ACCEPT")
     with written(four, file, ("ACCEPT", "b", OPEN)):
         ask(four, ("b", OPEN, True), ("b", SHUT, False))
+
+
+def test_leaving(four: Lab, file: Path) -> None:
+    """What a workload may not send is written down of its own group."""
+    four.set(four.change("c", groups=("in",)))
+    log(four, "DROP", "c")
+    with written(four, file, ("DROP", "b", OPEN)):
+        ask(four, ("b", OPEN, True))
+        assert not four.delivers("c", "b", OPEN)
 
 
 def test_one_port(four: Lab, file: Path) -> None:
