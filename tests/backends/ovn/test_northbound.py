@@ -214,6 +214,31 @@ def test_a_limit_of_others_of_that_name_becomes_ours(server: Server, make: Make)
         backend.set(view(), None)
 
 
+@pytest.mark.parametrize("how", ["by what changed", "altogether", "by a new process"])
+@pytest.mark.parametrize("what", ["gateway", "router", "port of a card"])
+def test_what_lives_on_one_host_is_taken_away(server: Server, make: Make, what: str, how: str) -> None:
+    """With the group of hosts that it refers to, which a server does not delete as long as something does."""
+    inner = RouterPort("leg", "blue", "fa:16:3e:00:01:01", 1442, (Address("10.0.0.1", 24, "sub"),))
+    gateway = Gateway("gw", "blue", "fa:16:3e:00:01:02", 1442, (Address("10.0.0.254", 24, "sub"),))
+    router = LogicalRouter("r", ports=(inner,), gateway=gateway)
+    desired = view(port("card", 10, vnic_type="direct"))
+    desired.routers["r"] = router
+    backend = make()
+    backend.set(desired, None)
+    assert len(server.nb.rows("HA_Chassis_Group")) == 2
+    if what == "gateway":
+        key, desired.routers["r"] = router.key, replace(router, gateway=None)
+    elif what == "router":
+        key = desired.routers.pop("r").key
+    else:
+        key = desired.ports.pop("card").key
+    if how == "by a new process":
+        backend = make()
+    assert backend.set(desired, [key] if how == "by what changed" else None).failed == {}
+    assert len(server.nb.rows("HA_Chassis_Group")) == 1
+    assert len(server.nb.rows("Logical_Router_Port")) == {"gateway": 1, "router": 0}.get(what, 2)
+
+
 def test_an_audit_mends_what_was_edited_and_says_so(server: Server, make: Make) -> None:
     desired = view(port("a", 10), port("b", 11))
     backend = make()

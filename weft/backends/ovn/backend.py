@@ -167,9 +167,11 @@ class OvnBackend:
         """Take away what is ours and should not be, and put things where they belong."""
         batch = Batch(self._northbound)
         for ref, row in self._northbound.all():
-            if ref.table in ROOTS and ref not in picture.refs:
-                batch.drop(ref, None)
-                continue
+            if ref not in picture.refs:
+                batch.release(ref, row)
+                if ref.table in ROOTS:
+                    batch.drop(ref, None)
+                    continue
             for column in (*HOLDERS.get(ref.table, ()), *BELONGING.get(ref.table, ())):
                 self._compare_links(Hold(ref, column), row.value(column), picture, batch)
             if ref.table == "DNS":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-from weft.backends.ovn.rows import MARK, REVISION, ROOTS, Hold, Ref, Row, Value, owns
+from weft.backends.ovn.rows import MARK, REFERRING, REVISION, ROOTS, Hold, Ref, Row, Value, owns
 
 Operation = dict[str, Any]
 
@@ -126,8 +126,18 @@ class Batch:
         self.touched |= {ref, parent.row} if parent else {ref}
         if ref.table in ROOTS:
             self._operations.append({"op": "delete", "table": ref.table, "where": _is(actual)})
-        elif parent is not None and self._replica.find(parent.row) is not None:
+            return
+        self.release(ref, actual)
+        if parent is not None and self._replica.find(parent.row) is not None:
             self._go.setdefault(parent, {})[actual.uuid] = None
+
+    def release(self, ref: Ref, actual: Actual) -> None:
+        """Let a row that goes with the one that holds it refer to nothing: while it does, what it refers to cannot go in the
+        same transaction (a server looks at references before it takes away what nothing holds any more)."""
+        columns = [column for column in REFERRING.get(ref.table, ()) if actual.value(column)]
+        if columns:
+            row = {column: ["set", []] for column in columns}
+            self._operations.append({"op": "update", "table": ref.table, "where": _is(actual), "row": row})
 
     # -- as operations
 

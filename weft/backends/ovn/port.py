@@ -33,7 +33,7 @@ ALONE = Around()
 
 
 def render(port: LogicalPort, switch: LogicalSwitch, config: Config, around: Around = ALONE) -> list[Row]:
-    """The port and what is its alone."""
+    """The port and what is its alone, what it refers to first."""
     wishes = dhcp.Wishes.of(config)
     own = _own_dhcp(port, switch, wishes)
     kind = _type(port, switch, around)
@@ -60,10 +60,9 @@ def render(port: LogicalPort, switch: LogicalSwitch, config: Config, around: Aro
         tuple(_groups(port)),
         {records(port.switch): names} if names else {},
     )
-    found = [*own.values(), row, *_limits(port)]
-    if served:
-        found += lives.render(lives.EXTERNAL + port.id, around.chassis, {"neutron:port_id": port.id})
-    return found
+    ids = {"neutron:port_id": port.id}
+    lived_on = lives.render(lives.EXTERNAL + port.id, around.chassis, ids) if served else ()
+    return [*own.values(), *lived_on, row, *_limits(port)]
 
 
 def outside(port: LogicalPort) -> bool:

@@ -203,6 +203,12 @@ NATURAL: Mapping[str, tuple[str, ...]] = {
 }
 """Table -> columns that tell rows of one router apart, where upstream's driver leaves no mark."""
 
+REFERRING: Mapping[str, tuple[str, ...]] = {
+    "Logical_Switch_Port": ("ha_chassis_group",),
+    "Logical_Router_Port": ("ha_chassis_group",),
+}
+"""Table -> columns that name rows of tables of their own, which cannot be deleted while they do (RFC 7047: strong)."""
+
 BELONGING: Mapping[str, tuple[str, ...]] = {
     "Port_Group": ("ports",),
     "Logical_Switch": ("dns_records",),

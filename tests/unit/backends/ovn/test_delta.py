@@ -86,7 +86,7 @@ def test_what_is_missing_is_told_before_anything_is_written() -> None:
 
 
 def test_rows_without_a_table_of_their_own_go_by_whom_they_hang_on() -> None:
-    batch = Batch(Database(s=(SWITCH, {}), p=(PORT, {}), g=(GROUP, {})))
+    batch = Batch(Database(s=(SWITCH, {}), p=(PORT, {"ha_chassis_group": None}), g=(GROUP, {})))
     assert batch.drop(PORT, Hold(SWITCH, "ports")) and batch.drop(GROUP, None) and not batch.drop(OTHER, None)
     root, held = batch.operations()
     assert (root["op"], root["where"]) == ("delete", [["_uuid", "==", ["uuid", "g"]]])
