@@ -58,7 +58,15 @@ class Server:
         remotes = [f"--remote=pssl:{self.port}:127.0.0.1", f"--remote=punix:{self.folder}/sb.sock"]
         line = ["setpriv", "--pdeathsig", "KILL", "ovsdb-server", "-vconsole:off", *files, *remotes]
         self.process = subprocess.Popen([*line, f"{self.folder}/sb.db"])
-        wait_until((self.folder / "sb.sock").exists)
+        wait_until(self._answers)
+
+    def _answers(self) -> bool:
+        """A socket is there before anybody listens on it."""
+        try:
+            self.database.rows("SB_Global", "nb_cfg")
+        except OSError:
+            return False
+        return True
 
     def stop(self) -> None:
         self.process.kill()
