@@ -14,7 +14,7 @@ from sqlalchemy import Column, select
 
 from weft.logical import acl, switch
 from weft.logical.model import Key, Value
-from weft.reconcile.load import CHUNK, NOT_WORKLOADS, STATUS, UP, HostLoader
+from weft.reconcile.load import CHUNK, NOT_WORKLOADS, UP, HostLoader, by_kind
 from weft.registry.resource import Row
 from weft.resources import binding, trunk
 from weft.resources.address_group import ADDRESS_GROUP, ADDRESS_GROUPS
@@ -60,10 +60,7 @@ class CloudLoader(HostLoader):
     def refresh(self, tx: Transaction, changes: Iterable[Change]) -> set[Key]:
         """Apply `changes`; returns the keys whose values are different now, gone ones included."""
         self.unsure = set()
-        dirty: dict[str, set[str]] = {}
-        for change in changes:
-            if change.operation != STATUS:
-                dirty.setdefault(change.kind, set()).add(change.id)
+        dirty = by_kind(changes)
         if not dirty:
             return set()
         networks = dirty.get("network", set()) | self._networks_of_subnets(tx, dirty.get("subnet", set()))

@@ -36,7 +36,7 @@ NOT_WORKLOADS = frozenset(
     {*LEGS, "network:floatingip", "network:floatingip_agent_gateway", "network:router_ha_interface"}
 )
 STATUS = "status"
-"""Changes of status alone are the reconciler's own."""
+"""The operation of changes of status alone."""
 UP = "ACTIVE"
 CHUNK = 500
 """Ids in one IN (...)."""
@@ -83,10 +83,7 @@ class HostLoader:
     def refresh(self, tx: Transaction, changes: Iterable[Change]) -> set[Key]:
         """Apply `changes`; returns the keys whose values are different now, gone ones included."""
         self.unsure = set()
-        dirty: dict[str, set[str]] = {}
-        for change in changes:
-            if change.operation != STATUS:
-                dirty.setdefault(change.kind, set()).add(change.id)
+        dirty = by_kind(changes)
         if not dirty:
             return set()
         before = self._snapshot()
@@ -371,6 +368,15 @@ class HostLoader:
             rows = tx.list(PORT, PORTS.c.id.in_(having))
             self._members[group] = {row["id"]: acl.member_addresses(row) for row in rows}
             self.view.addresses[group] = acl.address_set(group, self._members[group].values())
+
+
+def by_kind(changes: Iterable[Change]) -> dict[str, set[str]]:
+    """Kind of object -> ids of those that changed, not in their status alone: that is the reconciler's own."""
+    found: dict[str, set[str]] = {}
+    for change in changes:
+        if change.operation != STATUS:
+            found.setdefault(change.kind, set()).add(change.id)
+    return found
 
 
 def _switches_of(value: LogicalRouter) -> set[str]:
