@@ -55,11 +55,20 @@ class Urls:
 def examine(config: Config, urls: Urls, dataplane: bool) -> list[Finding]:
     """Everything about the installation in the state folder of `config`; changes nothing."""
     found = [_versions(), *_state_folder(config), _database(config), *_services(urls)]
-    if dataplane:
-        found += [*_kernel(config), *_dataplane(config)]
+    if dataplane and with_ovn(config):
+        from weft import check_ovn
+
+        found += check_ovn.examine(config)
+    elif dataplane:
+        found += [*kernel(config), *told_of(config)]
     else:
         found.append(Finding("dataplane", WARNING, "not asked for (--no-dataplane)", "packets do not flow"))
     return found
+
+
+def with_ovn(config: Config) -> bool:
+    """Whether the installation keeps an OVN."""
+    return "ovn" in (config.api.backends or (config.api.backend,))
 
 
 def worst(found: list[Finding]) -> str:
@@ -74,6 +83,8 @@ def _versions() -> Finding:
 
 def _state_folder(config: Config) -> Iterator[Finding]:
     folder = config.state_path
+    if not folder.exists():
+        return  # `weft serve` needs none
     mode = folder.stat().st_mode & 0o777
     if mode & 0o077:
         yield Finding("state folder", FAILED, f"{folder} is open to others ({mode:o})", f"chmod 700 {folder}")
@@ -123,7 +134,7 @@ def _services(urls: Urls) -> Iterator[Finding]:
 CHAIN = "chain c {\ntype filter hook forward priority 0;\n"
 
 
-def _kernel(config: Config) -> Iterator[Finding]:
+def kernel(config: Config) -> Iterator[Finding]:
     """What the dataplane needs of the kernel, tried in a namespace of its own that is gone afterwards."""
     if os.geteuid() != 0:
         yield Finding("kernel", WARNING, "not examined: that takes root", "run `weft check` as root")
@@ -193,8 +204,9 @@ def _attempts(name: str) -> list[tuple[str, Callable[[], str], str]]:
 # The dataplane.
 
 
-def _dataplane(config: Config) -> Iterator[Finding]:
-    told = health.read(config.state_path)
+def told_of(config: Config, who: str = health.HOST) -> Iterator[Finding]:
+    """What the process says that does this host's part, or keeps OVN."""
+    told = health.read(config.state_path, who)
     if told is None or not told.running:
         yield Finding(
             "dataplane", FAILED, "its process does not run: packets flow as last set, nothing follows or mends",
@@ -227,21 +239,34 @@ def repair(config: Config) -> list[str]:
     RuntimeError when it does not answer in time.
     """
     started = time.time()
-    told = health.read(config.state_path)
+    who = health.OVN if with_ovn(config) else health.HOST
+    told = health.read(config.state_path, who)
     if told is None or not told.running:
-        from weft.agent.main import mend_once
-
-        return mend_once(config)
+        return _mend_once(config)
     if not Bell(config.state_path).ask_for_audit():
         raise RuntimeError("the dataplane's process runs, but does not listen")
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        now = health.read(config.state_path)
+        now = health.read(config.state_path, who)
         if now is not None and now.audits > told.audits:
             mended = [line for at, line in now.drift if at >= started]
             return [*mended, *(f"still failing: {line}" for line in now.failing)]
         time.sleep(0.05)
     raise RuntimeError(f"the dataplane did not finish an audit within {PATIENCE:.0f} s")
+
+
+def _mend_once(config: Config) -> list[str]:
+    if not with_ovn(config):
+        from weft.agent.main import mend_once
+
+        return mend_once(config)
+    from weft.agent import cloud
+    from weft.backends.ovn.idl import Unreachable
+
+    try:
+        return cloud.mend_once(config)
+    except Unreachable as error:
+        raise RuntimeError(str(error)) from error
 
 
 def show(found: list[Finding], mended: list[str] | None) -> None:

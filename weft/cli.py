@@ -206,9 +206,10 @@ def unplug(port: str, state_dir: str, cloud: str) -> None:
 
 @main.command()
 @click.option("--repair", is_flag=True, help="Make the dataplane equal to the database now.")
+@click.option("--config", metavar="FILE", multiple=True, help="Of a `weft serve`: its configuration file.")
 @STATE_DIR
 @JSON
-def check(repair: bool, state_dir: str, as_json: bool) -> None:
+def check(repair: bool, config: tuple[str, ...], state_dir: str, as_json: bool) -> None:
     """Examine the installation on this machine and say what to do.
 
     Exit codes: 0 all is well (warnings included), 1 something is wrong, 2 wrong arguments.
@@ -218,11 +219,12 @@ def check(repair: bool, state_dir: str, as_json: bool) -> None:
     from weft import up as installation
 
     try:
-        config, urls, dataplane = installed.installed(state_dir)
-        mended = checking.repair(config) if repair else None
+        found_of = installed.served(config, state_dir) if config else installed.installed(state_dir)
+        settings, urls, dataplane = found_of
+        mended = checking.repair(settings) if repair else None
     except (installation.UpError, RuntimeError, OSError) as error:
         _fail("check", error)
-    found = checking.examine(config, checking.Urls(*urls), dataplane)
+    found = checking.examine(settings, checking.Urls(*urls), dataplane)
     if as_json:
         click.echo(json.dumps(checking.facts(found, mended)))
     else:

@@ -39,3 +39,13 @@ def installed(state_dir: str) -> tuple[Any, tuple[str, str], bool]:
         )
     )
     return config, (facts["network_url"], facts["identity_url"]), bool(facts["dataplane"])
+
+
+def served(files: tuple[str, ...], state_dir: str) -> tuple[Any, tuple[str, str], bool]:
+    """The same of the `weft serve` of these configuration files; with OVN it has a dataplane to keep."""
+    from weft import config as configuration
+
+    config = up.read_config(configuration, up.Options(config=files, state_dir=state_dir))
+    address = "127.0.0.1" if config.api.bind_host in ("0.0.0.0", "::") else config.api.bind_host
+    url = f"http://{f'[{address}]' if ':' in address else address}:{config.api.bind_port}"
+    return config, (url, config.identity.auth_url), "ovn" in (config.api.backends or (config.api.backend,))

@@ -13,12 +13,14 @@ from weft.agent.health import OVN, HealthFile
 from weft.backends.ovn import daemons
 from weft.backends.ovn.backend import OvnBackend
 from weft.config import Config
+from weft.context import internal
 from weft.reconcile.chassis import Reporter
 from weft.reconcile.cloud import CloudLoader
 from weft.reconcile.doorbell import DATAPLANE, Bell, Doorbell
 from weft.reconcile.loop import Reconciler
 from weft.store.engine import Store
 from weft.store.leader import SECONDS, Lease
+from weft.store.transaction import Environment, Transaction
 
 LOG = logging.getLogger(__name__)
 
@@ -83,6 +85,41 @@ def work(config: Config, store: Store, lease: Lease, working: list[Reconciler]) 
         working.remove(engine)
         backend.close()
         bell.close()
+
+
+def compare(config: Config) -> list[str]:
+    """What of OVN differs from the database, object by object; changes nothing. Raises Unreachable."""
+
+    def look(backend: OvnBackend, loader: CloudLoader) -> list[str]:
+        return [
+            f"{key.kind} {key.id}: {line}" if key and key.id else line for key, line in backend.compare(loader.view)
+        ]
+
+    return _once(config, look)
+
+
+def mend_once(config: Config) -> list[str]:
+    """One full pass while nobody keeps OVN; returns what differed or failed. Raises Unreachable."""
+
+    def mend(backend: OvnBackend, loader: CloudLoader) -> list[str]:
+        before = backend.compare(loader.view)
+        report = backend.set(loader.view, None)
+        failed = [f"still failing: {key.kind} {key.id}: {why}" for key, why in report.failed.items()]
+        return [line for _, line in before] + failed
+
+    return _once(config, mend)
+
+
+def _once(config: Config, work: Callable[[OvnBackend, CloudLoader], list[str]]) -> list[str]:
+    """With what the database wants, and a backend of its own."""
+    store, loader = Store(config), CloudLoader()
+    backend = OvnBackend(config)
+    try:
+        store.read(lambda connection: loader.load(Transaction(connection, internal(), Environment(config))))
+        return work(backend, loader)
+    finally:
+        backend.close()
+        store.close()
 
 
 def _renew(lease: Lease, engine: Reconciler) -> None:

@@ -26,6 +26,8 @@ Keys = set[Key]
 
 AT_ONCE = 1000
 """Objects in one transaction, at most: a server that works on one answers nobody meanwhile."""
+SOON = 5.0
+"""Seconds in which the database has to answer who only looks."""
 MOST_WORDS = 100
 """Differences that a report names one by one."""
 
@@ -79,6 +81,8 @@ class OvnBackend:
         self._southbound = Southbound(config)
         self._made: dict[Key, Made] = {}
         self._owners: dict[Ref, Key] = {}
+        self._others: Keys = set()
+        """Objects whose rows somebody else has moved since they were looked at; under the lock of the replica."""
         self._neighbours = Neighbours()
         self._places: places.Places = {}
         self._view = HostView("")
@@ -89,7 +93,9 @@ class OvnBackend:
 
     def watch(self, report: Callable[[Iterable[Key]], None]) -> None:
         def moved(refs: set[Ref]) -> None:
-            report([self._owners[ref] for ref in refs if ref in self._owners])
+            keys = [self._owners[ref] for ref in refs if ref in self._owners]
+            self._others.update(keys)
+            report(keys)
 
         def hosts_moved() -> None:
             report([value.key for value in list(self._view.routers.values()) if value.gateways])
@@ -136,6 +142,7 @@ class OvnBackend:
         keys = sorted(scope, key=lambda key: (render.ORDER.get(key.kind, 9), key.id))
         for start in range(0, len(keys), AT_ONCE):
             self._send(desired, keys[start : start + AT_ONCE], report, None)
+        self._others.difference_update(keys)
         return keys
 
     def _place(self, desired: HostView) -> Keys:
@@ -159,12 +166,23 @@ class OvnBackend:
             self._send(desired, keys[start : start + AT_ONCE], report, picture)
         self._owners = {trace.ref: key for key, made in self._made.items() for trace in made.traces}
         self._prune(picture, report)
+        self._others.clear()
         if len(report.drift) > MOST_WORDS:
             report.drift[MOST_WORDS:] = [f"and {len(report.drift) - MOST_WORDS} more differences"]
         return keys
 
     def _prune(self, picture: Picture, report: Report) -> None:
         """Take away what is ours and should not be, and put things where they belong."""
+        batch = self._stray(picture)
+        if len(batch):
+            try:
+                self._northbound.commit(batch.operations(), batch.touched)
+            except Again:
+                return self._prune(picture, report)
+            report.drift += batch.words
+
+    def _stray(self, picture: Picture) -> Batch:
+        """What takes away what is ours and should not be, and puts things where they belong."""
         batch = Batch(self._northbound)
         for ref, row in self._northbound.all():
             if ref not in picture.refs:
@@ -178,12 +196,7 @@ class OvnBackend:
                 self._compare_entries(Hold(ref, "records"), row.value("records"), picture, batch)
         for ref, row in self._northbound.twins():
             batch.drop_row(ref, row, self._northbound.holder(row))
-        if len(batch):
-            try:
-                self._northbound.commit(batch.operations(), batch.touched)
-            except Again:
-                return self._prune(picture, report)
-            report.drift += batch.words
+        return batch
 
     def _compare_links(self, hold: Hold, actual: frozenset[Any], picture: Picture, batch: Batch) -> None:
         wanted = picture.links.get(hold, set())
@@ -209,6 +222,28 @@ class OvnBackend:
             batch.put(hold, come)
         batch.words += [f"{hold.row.table} {hold.row.id}: {key} was wrong" for key in sorted({*gone, *come})]
 
+    # -- looking only
+
+    def compare(self, desired: HostView) -> list[tuple[Key | None, str]]:
+        """What a full pass would mend now, in words, each with the object that it is of; None for what should not be there.
+        Writes nothing. Raises Unreachable."""
+        self._northbound.wait(SOON)
+        picture, batch = Picture(), Batch(self._northbound)
+        found: list[tuple[Key | None, str]] = []
+        with self._northbound.lock:
+            self._northbound.sync()
+            self._neighbours = Neighbours.of(desired)
+            self._place(desired)
+            for key in render.keys(desired):
+                rows = self._rows(desired, key)
+                picture.add(rows)
+                before = len(batch.words)
+                for row in rows:
+                    self._northbound.adopt(row)
+                    batch.set(row)
+                found += [(key, line) for line in batch.words[before:]]
+            return found + [(None, line) for line in self._stray(picture).words]
+
     # -- one transaction
 
     def _send(self, desired: HostView, keys: Sequence[Key], report: Report, picture: Picture | None) -> None:
@@ -228,7 +263,7 @@ class OvnBackend:
                 continue
             before = len(batch.words)
             made[key] = Made(_value(desired, key), self._compare(key, rows, batch))
-            if picture is not None:
+            if picture is not None or key in self._others:
                 drift += self._drift(key, made[key], batch.words[before:])
         try:
             if len(batch):
