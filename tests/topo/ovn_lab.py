@@ -21,6 +21,7 @@ from weft.backends.interface import Report
 from weft.backends.linux import netns
 from weft.backends.linux.links import Links
 from weft.backends.ovn.backend import OvnBackend
+from weft.backends.ovn.capabilities import FORWARDED_PORTS
 from weft.config import Config
 from weft.logical.model import (
     Acl,
@@ -241,6 +242,8 @@ class OvnRouterLab(router_lab.Lab):
 
     underway = 3  # flows of a logical router are replaced, not changed
     hides_neighbours = False
+    closed = TimeoutError
+    most_forwarded = FORWARDED_PORTS
 
     cloud: Ovn = None  # type: ignore[assignment]
     options: Mapping[str, Any] = field(default_factory=dict)

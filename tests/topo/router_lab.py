@@ -109,11 +109,14 @@ class Lab:
     """Everything below one prefix; `close` removes it. `view` is what the routers are told.
 
     `underway`: packets that may be lost where something is changed that they have to do with. `hides_neighbours`: who goes
-    to a floating IP of its own network is seen as the router, without SNAT too.
+    to a floating IP of its own network is seen as the router, without SNAT too. `closed`: what a client meets at a port of
+    a floating IP that leads nowhere. `most_forwarded`: ports of a range that are forwarded.
     """
 
     underway: ClassVar[int] = 0
     hides_neighbours: ClassVar[bool] = True
+    closed: ClassVar[type[OSError]] = ConnectionRefusedError
+    most_forwarded: ClassVar[int] = 65535
 
     prefix: str
     view: HostView = field(init=False)

@@ -28,3 +28,8 @@ BESIDES = frozenset({"enable-default-route-bfd", "qinq", "vlan-transparent"})
 CAPABILITIES: frozenset[str] = (linux.CAPABILITIES - WITHOUT) | BESIDES
 
 QOS: Mapping[str, Any] = {name: RULES[name] for name in ("bandwidth_limit", "dscp_marking", "minimum_bandwidth")}
+
+FORWARDED = ("tcp", "udp", "sctp")
+"""Protocols whose ports can be forwarded: those that load balancers know (ovn-nb(5))."""
+FORWARDED_PORTS = 1024
+"""Ports of a range that can be forwarded: each is a flow of its own in every host."""

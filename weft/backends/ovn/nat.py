@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
 
 from weft.backends.ovn import port, rows
+from weft.backends.ovn.capabilities import FORWARDED
 from weft.backends.ovn.rows import MARK, Hold, Ref, Row
 from weft.config import Config
 from weft.logical.model import Gateway, HostView, LogicalRouter, Nat, PortForwarding
 
 QOS_PRIORITY = 2003
 """Above that of a port: the address is the more special."""
+NUMBERS = {"6": "tcp", "17": "udp", "132": "sctp"}
+NOBODY = "255.255.255.255"
+"""An address that no packet comes from."""
 
 
 def render(router: LogicalRouter, view: HostView, config: Config) -> Iterator[Row]:
@@ -24,7 +28,7 @@ def render(router: LogicalRouter, view: HostView, config: Config) -> Iterator[Ro
         yield from _snat(router, gateway, view, held)
     for one in router.nats:
         yield _floating(router, one, by_id.get(one.gateway_port, router.gateways[0]), view, held, config)
-    yield from _forwardings(router)
+    yield from _forwardings(router, held)
     yield from _limits(router, view)
 
 
@@ -86,27 +90,59 @@ def _may_spread(router: LogicalRouter, one: Nat, view: HostView) -> bool:
     return inside is not None and not inside.parent and not forwarded
 
 
-def _forwardings(router: LogicalRouter) -> Iterator[Row]:
-    """Load balancers of one member: one for each floating IP and protocol."""
-    found: dict[tuple[str, str, str], dict[str, str]] = {}
+def _forwardings(router: LogicalRouter, held: Hold) -> Iterator[Row]:
+    """Load balancers of one member: one for each floating IP and protocol. And for each floating IP, who answers for it."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    leads: dict[str, PortForwarding] = {}
     for one in router.forwardings:
-        if one.external_ports[0]:
-            found.setdefault((one.floating_ip, one.external_ip, one.protocol), {}).update(_vips(one))
-    held = Hold(Ref("Logical_Router", rows.name(router.id)), "load_balancer")
-    for (fip, _, protocol), vips in sorted(found.items()):
-        name = f"pf-floatingip-{fip}-{protocol}"
-        ids = {
-            "neutron:device_owner": "port_forwarding_plugin",
-            "neutron:fip_id": fip,
-            "neutron:router_name": rows.name(router.id),
-        }
-        columns = {
-            "name": name,
-            "protocol": protocol,
-            "vips": vips,
-            "external_ids": ids,
-        }
-        yield Row(Ref("Load_Balancer", name), columns, members=(held,))
+        protocol = NUMBERS.get(one.protocol, one.protocol)
+        if protocol in FORWARDED:
+            found.setdefault((one.floating_ip, protocol), {}).update(_vips(one))
+            leads.setdefault(one.floating_ip, one)
+    for (fip, protocol), vips in sorted(found.items()):
+        yield _balancer(router, leads[fip], protocol, vips)
+    for _, one in sorted(leads.items()):
+        yield _announced(router, one, held)
+
+
+def _balancer(router: LogicalRouter, lead: PortForwarding, protocol: str, vips: Mapping[str, str]) -> Row:
+    """On the router for clients outside. For those inside on their switches: they would be translated by the router only if
+    they live where its gateway does, and get their answers past it. Who goes to itself has the gateway's address there."""
+    name = f"pf-floatingip-{lead.floating_ip}-{protocol}"
+    own = next((one.ip for one in _gateway(router, lead).addresses if one.version == 4), None)
+    ids = {
+        "neutron:device_owner": "port_forwarding_plugin",
+        "neutron:fip_id": lead.floating_ip,
+        "neutron:router_name": rows.name(router.id),
+    }
+    columns = {
+        "name": name,
+        "protocol": protocol,
+        "vips": vips,
+        "options": {"ct_flush": "true"} | ({"hairpin_snat_ip": own} if own else {}),
+        "external_ids": ids,
+    }
+    on = [Ref("Logical_Router", rows.name(router.id))]
+    on += [Ref("Logical_Switch", rows.name(id)) for id in sorted({leg.switch for leg in router.ports})]
+    return Row(Ref("Load_Balancer", name), columns, members=tuple(Hold(one, "load_balancer") for one in on))
+
+
+def _announced(router: LogicalRouter, lead: PortForwarding, held: Hold) -> Row:
+    """A row that translates what nobody sends: the addresses of NAT rows are announced by the gateway (ovn-nb(5):
+    nat-addresses), those of load balancers are not."""
+    id = f"{lead.floating_ip}/announced"
+    columns = {
+        "type": "snat",
+        "external_ip": lead.external_ip,
+        "logical_ip": NOBODY,
+        "gateway_port": _port(router, _gateway(router, lead)),
+        "external_ids": {MARK: id},
+    }
+    return Row(Ref("NAT", id), columns, held)
+
+
+def _gateway(router: LogicalRouter, lead: PortForwarding) -> Gateway:
+    return next((one for one in router.gateways if one.id == lead.gateway_port), router.gateways[0])
 
 
 def _vips(one: PortForwarding) -> dict[str, str]:

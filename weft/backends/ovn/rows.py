@@ -75,6 +75,7 @@ COLUMNS: Mapping[str, Mapping[str, Any]] = {
         "ports": _refers("Logical_Switch_Port"),
         "qos_rules": _refers("QoS"),
         "dns_records": _refers("DNS", strong=False),
+        "load_balancer": _refers("Load_Balancer", strong=False),
         "other_config": _MAP,
         "external_ids": _MAP,
     },
@@ -211,7 +212,7 @@ REFERRING: Mapping[str, tuple[str, ...]] = {
 
 BELONGING: Mapping[str, tuple[str, ...]] = {
     "Port_Group": ("ports",),
-    "Logical_Switch": ("dns_records",),
+    "Logical_Switch": ("dns_records", "load_balancer"),
     "Logical_Router": ("load_balancer",),
 }
 """Table -> columns of references that do not keep a row alive."""

@@ -126,7 +126,21 @@ def test_forwardings_are_load_balancers_by_protocol() -> None:
     assert tcp.columns["vips"] == {"203.0.113.9:2222": "10.0.0.9:22"}
     assert udp.columns["vips"]["203.0.113.9:5002"] == "10.0.0.9:6002"
     assert udp.columns["vips"]["203.0.113.9:7000"] == udp.columns["vips"]["203.0.113.9:7001"] == "10.0.0.9:53"
-    assert [hold.column for hold in tcp.members] == ["load_balancer"]
+    switches = {f"neutron-{leg.switch}" for leg in ROUTER.ports}
+    assert {hold.row.id for hold in tcp.members} == {f"neutron-{ROUTER.id}", *switches}, (
+        "for clients outside and inside"
+    )
+    assert {hold.column for hold in tcp.members} == {"load_balancer"}
+    announced = rows["NAT", "fip/announced"].columns
+    assert (announced["type"], announced["external_ip"]) == ("snat", "203.0.113.9")
+
+
+def test_forwardings_by_number_and_what_no_load_balancer_knows() -> None:
+    """One row that the database refuses would keep all of the router from it."""
+    ports = ((53, 53), "10.0.0.9", (53, 53))
+    one = [PortForwarding(p, p, "203.0.113.9", *ports, floating_ip="fip") for p in ("17", "132", "dccp", "33", "icmp")]
+    rows = made(replace(ROUTER, forwardings=tuple(one)))
+    assert [row["protocol"] for row in of(rows, "Load_Balancer")] == ["sctp", "udp"]
 
 
 def test_limits_of_external_addresses() -> None:
