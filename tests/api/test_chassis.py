@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.api.conftest import Api
+from tests.api.test_qos_attachment import policy
 from weft.backends.ovn.chassis import Chassis
 from weft.reconcile.chassis import Reporter
 from weft.resources.agent import AGENTS, report
@@ -48,6 +49,27 @@ def test_they_appear(cloud: Cloud) -> None:
     assert (row["alive"], row["admin_state_up"], row["availability_zone"]) == (True, True, "az1")
     assert row["configurations"]["bridge_mappings"] == {"physnet1": "br-ex"}
     assert len(cloud.agents()["h2"]["id"]) == 36
+
+
+def test_they_say_which_qos_rules_ovn_makes_something_of(cloud: Cloud) -> None:
+    cloud.reporter.write()
+    api = cloud.api
+    assert sorted(one["type"] for one in api.list("qos/rule-types")) == [
+        "bandwidth_limit", "dscp_marking", "minimum_bandwidth"
+    ]  # fmt: skip
+    net = api.make("networks")["id"]
+    for kind, values, status in (
+        ("packet_rate_limit", {}, 409),
+        ("minimum_packet_rate", {}, 409),
+        ("minimum_bandwidth", {"direction": "ingress", "min_kbps": 10}, 409),
+        ("minimum_bandwidth", {"direction": "egress", "min_kbps": 10}, 201),
+        ("bandwidth_limit", {}, 201),
+    ):
+        held = policy(api, **{kind: values})
+        answer = api.post("ports", {"port": {"network_id": net, "qos_policy_id": held}})
+        assert answer[0] == status, (kind, values)
+        if status == 409:
+            assert api.fault(answer) == (409, "QosRuleNotSupported")
 
 
 def test_one_that_becomes_a_gateway_stays_the_same_agent(cloud: Cloud) -> None:

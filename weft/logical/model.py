@@ -146,13 +146,17 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Qos:
-    """What packets are held to; directions as a workload sees them: egress leaves it. `dscp` (RFC 2474) marks egress."""
+    """What packets are held to; directions as a workload sees them: egress leaves it. `dscp` (RFC 2474) marks egress.
+
+    `minimum` kbit/s that egress has, however busy the way out of the host is; 0 for none.
+    """
 
     egress: Limit | None = None
     ingress: Limit | None = None
     egress_packets: Limit | None = None
     ingress_packets: Limit | None = None
     dscp: int | None = None
+    minimum: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,11 +46,14 @@ def inherits(device_owner: str) -> bool:
 
 
 def qos(rules: Iterable[Row]) -> Qos | None:
-    """What a policy's rules come to in the dataplane; None for nothing. Limits of 0 are none; minimums are Placement's."""
+    """What a policy's rules come to in the dataplane; None for nothing. Limits of 0 are none; minimums of packets, and of what
+    comes in, are Placement's alone."""
     values: dict[str, Any] = {}
     for rule in rules:
         if rule["type"] == "dscp_marking":
             values["dscp"] = rule["dscp_mark"]
+        elif rule["type"] == "minimum_bandwidth" and rule["direction"] == "egress" and rule["min_kbps"]:
+            values["minimum"] = rule["min_kbps"]
         elif rule["type"] == "bandwidth_limit" and rule["max_kbps"]:
             values[rule["direction"]] = Limit(rule["max_kbps"], rule["max_burst_kbps"])
         elif rule["type"] == "packet_rate_limit" and rule["max_kpps"]:

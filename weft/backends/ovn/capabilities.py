@@ -27,7 +27,12 @@ BESIDES = frozenset({"enable-default-route-bfd", "qinq", "vlan-transparent"})
 
 CAPABILITIES: frozenset[str] = (linux.CAPABILITIES - WITHOUT) | BESIDES
 
-QOS: Mapping[str, Any] = {name: RULES[name] for name in ("bandwidth_limit", "dscp_marking", "minimum_bandwidth")}
+QOS: Mapping[str, Any] = {
+    "bandwidth_limit": RULES["bandwidth_limit"],
+    "dscp_marking": RULES["dscp_marking"],
+    "minimum_bandwidth": {**RULES["minimum_bandwidth"], "direction": ["egress"]},
+}
+"""Rules that are made into something, with the values of their parameters. Nothing of OVN counts packets."""
 
 FORWARDED = ("tcp", "udp", "sctp")
 """Protocols whose ports can be forwarded: those that load balancers know (ovn-nb(5))."""

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from weft.backends.ovn.capabilities import QOS
+
 CONTROLLER, GATEWAY, METADATA = "OVN Controller agent", "OVN Controller Gateway agent", "OVN Metadata agent"
 """agent_type in /agents. A chassis is the first or, where routers' gateways may live on it, the second."""
 
@@ -111,9 +113,10 @@ def agents(chassis: Iterable[Chassis]) -> list[AgentFacts]:
 
 
 def _told(one: Chassis) -> dict[str, Any]:
-    """`backend`, `bridge_mappings` and `tunnel_types` are what a port's binding is decided on."""
+    """`backend`, `bridge_mappings` and `tunnel_types` are what a port's binding is decided on, `qos` what policies are."""
     return {
         "backend": "ovn",
+        "qos": QOS,
         "chassis_name": one.id,
         "bridge_mappings": dict(one.bridge_mappings),
         "bridge-mappings": ",".join(f"{network}:{bridge}" for network, bridge in one.bridge_mappings.items()),

@@ -103,6 +103,8 @@ def _options(port: LogicalPort, kind: str, config: Config, around: Around) -> di
     found: dict[str, str] = {}
     if kind == "virtual":
         return {"virtual-ip": port.addresses[0].ip, "virtual-parents": ",".join(around.parents)}
+    if port.qos and port.qos.minimum:
+        found["qos_min_rate"] = str(port.qos.minimum * 1000)
     if port.host and kind != "external":
         found["requested-chassis"] = ",".join((port.host, *port.also))
         if port.also and config.ovn.live_migration_activation_strategy:

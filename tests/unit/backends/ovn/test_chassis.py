@@ -32,5 +32,6 @@ def test_agents() -> None:
     assert (one.id, one.binary, one.availability_zone, one.alive) == ("id-1", "ovn-controller", "az1", True)
     assert one.configurations["availability_zones"] == ["az1", "az2"]
     assert one.configurations["backend"] == "ovn"
+    assert sorted(one.configurations["qos"]) == ["bandwidth_limit", "dscp_marking", "minimum_bandwidth"]
     assert one.configurations["bridge-mappings"] == "physnet1:br-ex,physnet2:br-two"
     assert (found[(METADATA, "h2")].id, found[(METADATA, "h2")].alive) == ("meta-2", False)

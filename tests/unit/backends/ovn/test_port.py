@@ -143,6 +143,13 @@ def test_limits_and_marks() -> None:
     assert made(qos=Qos(dscp=10))["p/egress"].columns["bandwidth"] == {}
 
 
+def test_a_minimum_is_an_option_of_the_port() -> None:
+    rows = made(qos=Qos(minimum=3000))
+    assert rows["Logical_Switch_Port"].columns["options"]["qos_min_rate"] == "3000000", "bit/s"
+    assert "p/egress" not in rows
+    assert "qos_min_rate" not in made(qos=Qos(dscp=10))["Logical_Switch_Port"].columns["options"]
+
+
 def test_off_with_its_network() -> None:
     off = LogicalSwitch("n", "n", "p", 1400, (), SUBNETS, enabled=False)
     (row,) = port.render(LogicalPort("p", "n", MAC), off, Config())
