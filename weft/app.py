@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import falcon
@@ -47,7 +48,11 @@ def make_api(
     able = capabilities(config)
     resources = offer.offered(resources, offer.absent(config, able))
     environment = Environment(
-        config, bind=Binder(config), zones=agent.zones, honours=lambda alias: able is None or alias in able
+        config,
+        bind=Binder(config),
+        zones=agent.zones,
+        honours=lambda alias: able is None or alias in able,
+        unforwardable=partial(unforwardable, dataplanes(config)),
     )
     controller = Controller(store, policy, environment, Bell(config.state_path, store=store).ring)
     metrics = Metrics(store, resources)
@@ -73,15 +78,29 @@ def capabilities(config: Config) -> frozenset[str] | None:
     when a port is to be bound.
     """
     plugins = hooks.every_backend()
-    said = config.api.backends or ((config.api.backend,) if config.api.backend != DEFAULT_BACKEND else ())
     found: set[str] = set()
-    for name in said or (*CAPABILITIES, *plugins):
+    for name in dataplanes(config):
         able = CAPABILITIES.get(name, getattr(plugins.get(name), "capabilities", None))
         if able is None:
             return None
         found |= able
     return frozenset(found)
 
+
+def dataplanes(config: Config) -> tuple[str, ...]:
+    """The backends of this installation's hosts; where nobody said, all that there are."""
+    said = config.api.backends or ((config.api.backend,) if config.api.backend != DEFAULT_BACKEND else ())
+    return tuple(said) or (*CAPABILITIES, *hooks.every_backend())
+
+
+def unforwardable(backends: Sequence[str], protocol: str, ports: int) -> str:
+    """Why none of the backends can forward so many ports; '' if one can, or does not say."""
+    reasons = [UNFORWARDABLE[name](protocol, ports) if name in UNFORWARDABLE else "" for name in backends]
+    return reasons[0] if all(reasons) else ""
+
+
+UNFORWARDABLE: Mapping[str, Callable[[str, int], str]] = {"ovn": ovn.unforwardable}
+"""Backend of ours -> what it cannot forward, of those that cannot forward everything."""
 
 BINDS: Mapping[str, Callable[[Row, Sequence[Segment], HostFacts], Binding | Unbound]] = {
     "linux": bind_linux,

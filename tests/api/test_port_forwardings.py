@@ -134,6 +134,31 @@ def test_protocols_have_names_or_numbers(site: Site, fip: Row, port: Row) -> Non
     assert made(site, fip, port, protocol=17, external_port=53, internal_port=53)["protocol"] == "udp"
 
 
+class TestOnOvn:
+    """Where every host is one of OVN, what its load balancers don't know is refused and not left to lie."""
+
+    @pytest.fixture
+    def options(self, backends: list[str]) -> dict[str, dict[str, Any]]:
+        return {"api": {"backends": backends}}
+
+    @pytest.mark.parametrize("backends", [["ovn"]])
+    def test_what_cannot_be_forwarded(self, site: Site, fip: Row, port: Row) -> None:
+        whole = {"external_port": None, "internal_port": None}
+        for protocol, ports in (("icmp", whole), ("ipv6-icmp", whole), ("dccp", {}), (33, {})):
+            assert "OVN forwards ports of tcp, udp, sctp" in refused(ask(site, fip, port, protocol=protocol, **ports))
+        many = {"external_port_range": "1000:2024", "internal_port": 22}
+        assert "at most 1024 ports as one range, and not 1025" in refused(ask(site, fip, port, **many))
+        for protocol in ("tcp", 17, 132):
+            one = made(site, fip, port, protocol=protocol, external_port_range="1000:2023", internal_port=22)
+        answer = site.api.put(path(fip, one["id"]), {"port_forwarding": {"protocol": "dccp"}})
+        assert "and not dccp" in refused(answer)
+
+    @pytest.mark.parametrize("backends", [["ovn", "linux"]])
+    def test_another_host_can(self, site: Site, fip: Row, port: Row) -> None:
+        made(site, fip, port, protocol="dccp")
+        made(site, fip, port, external_port_range="1:65535", internal_port=22)
+
+
 def test_external_ports_do_not_collide(site: Site, fip: Row, port: Row) -> None:
     made(site, fip, port, external_port_range="2220:2229", internal_port=22)
     answer = ask(site, fip, site.port(), external_port=2222, internal_port=22)

@@ -182,6 +182,7 @@ def _mismatch() -> errors.BadRequest:
 
 def _check(tx: Transaction, fip: Row, row: Row) -> None:
     """Raise what is wrong with the forwarding `row`; settles the way that it takes, on the floating IP as well."""
+    _refuse_unforwardable(tx, row)
     if fip["port_id"]:
         raise floatingip.already_associated(fip, fip["port_id"], fip["fixed_ip_address"])
     target = tx.get(PORT, row["internal_port_id"])
@@ -192,6 +193,13 @@ def _check(tx: Transaction, fip: Row, row: Row) -> None:
     row["interface_port_id"] = way.interface_port_id
     tx.update(FLOATINGIP, fip, {**fip, "router_id": way.router_id, "gateway_port_id": way.gateway_port_id})
     tx.touch(FLOATINGIP, fip)
+
+
+def _refuse_unforwardable(tx: Transaction, row: Row) -> None:
+    """What no dataplane of the installation can forward."""
+    first, last = _span(row["external_port_range"])
+    if reason := tx.environment.unforwardable(row["protocol"], last - first + 1):
+        raise _refused(reason)
 
 
 def _refuse_floating(tx: Transaction, target: Row, row: Row) -> None:

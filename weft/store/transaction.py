@@ -33,6 +33,7 @@ class Environment:
 
     `bind(tx, port row, segments)` decides how a port is attached to its host: a Binding, or an Unbound with the reason.
     `honours(alias)`: the dataplane can make what that extension of the API promises.
+    `unforwardable(protocol, ports)`: why the dataplane cannot forward so many ports; '' if it can.
     `zones(tx, kind)` names the availability zones with agents for networks (`network`) or routers (`router`).
     """
 
@@ -40,6 +41,7 @@ class Environment:
     bind: Callable[[Transaction, Row, Sequence[Row]], Any] | None = None
     zones: Callable[[Transaction, str], frozenset[str]] = lambda tx, kind: frozenset()
     honours: Callable[[str], bool] = lambda alias: True
+    unforwardable: Callable[[str, int], str] = lambda protocol, ports: ""
 
 
 class Transaction:

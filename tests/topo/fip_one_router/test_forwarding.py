@@ -72,9 +72,10 @@ def test_same_port_for_two_protocols_and_two_workloads(lab: Lab, hosts: dict[str
         ((1000, 1010), (1000, 1010), {1000: 1000, 1005: 1005, 1010: 1010}),
         ((1000, 1010), (2000, 2010), {1000: 2000, 1005: 2005, 1010: 2010}),
         ((1000, 1010), (22, 22), {1000: 22, 1005: 22, 1010: 22}),
+        ((1000, 2023), (1000, 2023), {1000: 1000, 2023: 2023}),
         ((1, 65535), (1, 65535), {1: 1, 30000: 30000, 65535: 65535}),
     ],
-    ids=["same", "shifted", "many to one", "all"],
+    ids=["same", "shifted", "many to one", "a thousand", "all"],
 )
 def test_ranges(
     lab: Lab,
@@ -91,7 +92,7 @@ def test_ranges(
     for port, target in pairs.items():
         assert lab.talk(hosts["a11"], "10.0.0.11", target, hosts["out"], IP, port, kind) == "203.0.113.1"
     if outside[1] < 65535:
-        for port in (999, 1011):
+        for port in (999, outside[1] + 1):
             with lab.listen(hosts["a11"], "10.0.0.11", port, TCP), pytest.raises(lab.closed):
                 lab.connect(hosts["out"], IP, port, TCP)
 

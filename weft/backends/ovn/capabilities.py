@@ -38,3 +38,12 @@ FORWARDED = ("tcp", "udp", "sctp")
 """Protocols whose ports can be forwarded: those that load balancers know (ovn-nb(5))."""
 FORWARDED_PORTS = 1024
 """Ports of a range that can be forwarded: each is a flow of its own in every host."""
+
+
+def unforwardable(protocol: str, ports: int) -> str:
+    """Why so many ports of that protocol cannot be forwarded, in words for their owner; '' if they can."""
+    if protocol not in FORWARDED:
+        return f"OVN forwards ports of {', '.join(FORWARDED)}, and not {protocol}"
+    if ports > FORWARDED_PORTS:
+        return f"OVN forwards at most {FORWARDED_PORTS} ports as one range, and not {ports}"
+    return ""
