@@ -79,10 +79,17 @@ def test_a_port_follows_its_own_policy_else_its_networks(api: Api, bound: Any) -
     assert here.view.ports[port["id"]].qos is None
 
 
-def test_minimums_and_limits_of_nothing_are_no_matter_of_the_host(api: Api, bound: Any) -> None:
-    own = policy(api, minimum_bandwidth={"min_kbps": 5}, bandwidth_limit={"max_kbps": 0, "direction": "ingress"})
-    port = bound(api.make("networks")["id"], qos_policy_id=own)
-    assert Host(api).view.ports[port["id"]].qos is None
+def test_limits_of_nothing_and_minimums_of_what_comes_in_are_no_matter_of_the_host(api: Api, bound: Any) -> None:
+    minimum = policy(api, minimum_bandwidth={"min_kbps": 5, "direction": "ingress"})
+    nothing = policy(api, bandwidth_limit={"max_kbps": 0, "direction": "ingress"})
+    for one in (minimum, nothing):
+        port = bound(api.make("networks")["id"], qos_policy_id=one)
+        assert Host(api).view.ports[port["id"]].qos is None
+
+
+def test_a_minimum_of_what_goes_out_is_told_to_the_host(api: Api, bound: Any) -> None:
+    port = bound(api.make("networks")["id"], qos_policy_id=policy(api, minimum_bandwidth={"min_kbps": 5}))
+    assert Host(api).view.ports[port["id"]].qos == Qos(minimum=5)
 
 
 def test_a_policy_that_nobody_follows_moves_nothing(api: Api, bound: Any) -> None:

@@ -242,6 +242,10 @@ def bridge(network: str) -> str:
     return "br-ex" if network == EXTERNAL else f"br-{network}"[:15]
 
 
+WAIT_BEFORE_CLEAR = "1000"
+"""Milliseconds for which an ovn-controller that starts leaves the flows as they are, while it works out its own."""
+
+
 def settings(where: Machine) -> dict[str, str]:
     """What ovn-controller reads of the host (ovn-controller(8)). Its tunnels end here: there is no other host."""
     mappings = ",".join(f"{network}:{bridge(network)}" for network in where.bridges)
@@ -253,6 +257,7 @@ def settings(where: Machine) -> dict[str, str]:
         "ovn-encap-ip": "127.0.0.1",
         "ovn-bridge-mappings": mappings,
         "ovn-cms-options": f"enable-chassis-as-gw,availability-zones={where.zone}",
+        "ovn-ofctrl-wait-before-clear": WAIT_BEFORE_CLEAR,
     }
 
 
