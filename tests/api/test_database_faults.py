@@ -124,6 +124,33 @@ def test_a_lock_that_stays(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     whole(api)
 
 
+def test_reads_that_stay_are_waited_for(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = api.make("networks")
+    reading, enough = threading.Semaphore(0), threading.Event()
+
+    def stay(_connection: Any) -> None:
+        reading.release()
+        assert enough.wait(30)
+
+    threads = [threading.Thread(target=lambda: api.store.read(stay)) for _ in range(engine.READERS)]
+    for thread in threads:
+        thread.start()
+        assert reading.acquire(timeout=30)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, "PATIENCE", 0.1)
+            assert api.fault(api.get(f"networks/{kept['id']}")) == (503, "ServiceUnavailable")
+            assert ask(api)[0] == 201  # who writes has a turn of his own
+        timer = threading.Timer(0.2, enough.set)
+        timer.start()
+        assert api.show("networks", kept["id"]) == kept
+        timer.join()
+    finally:
+        enough.set()
+        for thread in threads:
+            thread.join()
+
+
 def test_a_commit_that_fails_leaves_no_transaction_behind(api: Api) -> None:
     def dangling(connection: Any) -> None:
         connection.execute(text("PRAGMA defer_foreign_keys=ON"))

@@ -33,6 +33,9 @@ COLLISIONS = 8
 """How often a violated constraint is taken for a race. Each time somebody else won, e.g. one of the last addresses."""
 PATIENCE = 10.0
 """Seconds that a transaction waits for the one that writes: of this process, and then of others."""
+READERS = 2
+"""Reads of SQLite at the same time in a process. It answers in microseconds from memory, so more threads only take the
+interpreter's lock from each other: with eight, a request cost twice the time of the processor."""
 RETRY_AFTER = "5"
 """Seconds after which a client may try again while the database is out of order."""
 COMPLAIN_EVERY = 10.0
@@ -158,6 +161,7 @@ class Store:
         self._retries = config.database.max_retries
         # SQLite has one writer; waiting here is fair and wakes at once, its own busy handler sleeps.
         self._writer = threading.Lock()
+        self._readers = threading.BoundedSemaphore(READERS)
         self._file = DatabaseFile(self.engine.url.database if self.sqlite else None)
         self._complained: tuple[str, float] = ("", 0.0)
         self._several: set[str] = set()
@@ -279,15 +283,13 @@ class Store:
             return
         if self._file.is_another():
             self.engine.dispose()
-        if not writing:
-            yield from self._sqlite_transaction("BEGIN")
-        elif not self._writer.acquire(timeout=PATIENCE):
+        turn, begin = (self._writer, "BEGIN IMMEDIATE") if writing else (self._readers, "BEGIN")
+        if not turn.acquire(timeout=PATIENCE):
             raise unavailable("The database is too busy; try again.")
-        else:
-            try:
-                yield from self._sqlite_transaction("BEGIN IMMEDIATE")
-            finally:
-                self._writer.release()
+        try:
+            yield from self._sqlite_transaction(begin)
+        finally:
+            turn.release()
 
     def _sqlite_transaction(self, begin: str) -> Iterator[Connection]:
         with self.engine.connect() as connection:
