@@ -40,6 +40,7 @@ class Metrics:
             registry=self.registry,
         )
         self.registry.register(_Database(store, resources))
+        self._series: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
 
     def process_request(self, request: falcon.Request, _response: falcon.Response) -> None:
         request.context.started = time.perf_counter()
@@ -48,8 +49,13 @@ class Metrics:
         route = request.uri_template or "none"
         # a client could fill the memory with methods of its own
         method = request.method if request.method in falcon.HTTP_METHODS else "other"
-        self._requests.labels(method, route, str(response.status)[:3]).inc()
-        self._seconds.labels(method, route).observe(time.perf_counter() - request.context.started)
+        key = (method, route, str(response.status)[:3])
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = self._requests.labels(*key), self._seconds.labels(method, route)
+        requests, seconds = series
+        requests.inc()
+        seconds.observe(time.perf_counter() - request.context.started)
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""

@@ -55,11 +55,11 @@ class Transaction:
         "_limits",
         "_memo",
         "_messages",
+        "_now",
         "config",
         "connection",
         "context",
         "environment",
-        "now",
     )
 
     def __init__(self, connection: Connection, context: Context, environment: Environment) -> None:
@@ -67,7 +67,7 @@ class Transaction:
         self.context = context
         self.environment = environment
         self.config = environment.config
-        self.now = now()
+        self._now = ""
         self._changes: dict[tuple[str, str], dict[str, Any]] = {}
         self._bumped: dict[tuple[str, str], int] = {}
         self._fresh: set[tuple[str, str]] = set()
@@ -75,6 +75,12 @@ class Transaction:
         self._limits: set[tuple[str, str]] = set()
         self._memo: dict[Any, Any] = {}
         self._messages: list[dict[str, Any]] = []
+
+    @property
+    def now(self) -> str:
+        """The time of this transaction: of when it was first asked for."""
+        self._now = self._now or now()
+        return self._now
 
     # -- reading
 
