@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Iterator
 from typing import Any
 
-import ovs.jsonrpc
-import ovs.poller
-from ovs.stream import Stream
-
 from weft import check
 from weft.agent import cloud, health
 from weft.backends.ovn import daemons
+from weft.backends.ovn.ask import ask
 from weft.backends.ovn.idl import Unreachable
 from weft.backends.ovn.sb import Southbound
 from weft.check import FAILED, OK, WARNING, Finding
@@ -73,7 +69,7 @@ def _servers(config: Config) -> Iterator[Finding]:
         ("Northbound", "OVN_Northbound", "NB_Global", config.ovn.ovn_nb_connection),
         ("Southbound", "OVN_Southbound", "SB_Global", config.ovn.ovn_sb_connection),
     ):
-        answers = {remote: _ask(remote, name, table) for remote in remotes}
+        answers = {remote: ask(remote, name, table, ANSWER) for remote in remotes}
         silent = [f"{remote}: {answer}" for remote, answer in answers.items() if isinstance(answer, str)]
         good = [answer for answer in answers.values() if not isinstance(answer, str)]
         for line in silent:
@@ -94,45 +90,6 @@ def _northd(row: dict[str, Any]) -> Iterator[Finding]:
     asked, done = row.get("nb_cfg", 0), row.get("sb_cfg", 0)
     if asked != done:
         yield Finding("ovn-northd", WARNING, f"it has not confirmed number {asked} yet, only {done}", "does it run?")
-
-
-def _ask(remote: str, database: str, table: str) -> tuple[str, dict[str, Any]] | str:
-    """(version of the schema, the database's only row of `table`), or why there is no answer."""
-    error, stream = Stream.open_block(Stream.open(remote), ANSWER * 1000)
-    if error or stream is None:
-        return "it does not answer"
-    connection = ovs.jsonrpc.Connection(stream)
-    try:
-        schema = _call(connection, "get_schema", [database])
-        select = {"op": "select", "table": table, "where": []}
-        rows = _call(connection, "transact", [database, select])[0]["rows"]
-        return str(schema["version"]), rows[0] if rows else {}
-    except (OSError, KeyError, TypeError) as fault:
-        return str(fault) or "it does not answer"
-    finally:
-        connection.close()
-
-
-def _call(connection: Any, method: str, parameters: list[Any]) -> Any:
-    """The result of one request. OSError without an answer in time."""
-    request = ovs.jsonrpc.Message.create_request(method, parameters)
-    end = time.monotonic() + ANSWER
-    error = connection.send(request)
-    while not error and time.monotonic() < end:
-        connection.run()
-        error, reply = connection.recv()
-        if reply is not None and reply.id == request.id:
-            if reply.error is not None:
-                raise OSError(str(reply.error))
-            return reply.result
-        if reply is None and error == errno.EAGAIN:
-            error = 0
-            poller = ovs.poller.Poller()
-            connection.wait(poller)
-            connection.recv_wait(poller)
-            poller.timer_wait(int(max(1.0, (end - time.monotonic()) * 1000)))
-            poller.block()
-    raise OSError("it does not answer")
 
 
 # Hosts, and who keeps them.
