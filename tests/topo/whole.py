@@ -25,6 +25,18 @@ PATIENCE = 15.0
 """Seconds within which what was promised to happen by itself happens."""
 
 
+@contextlib.contextmanager
+def installed(tmp_path: Path, prefix: str, *options: str) -> Iterator[Installation]:
+    """A new installation that runs, with these options of `weft up`; nothing is left of it."""
+    (tmp_path / "state").mkdir(mode=0o700)
+    one = Installation(tmp_path / "state", prefix, *options)
+    try:
+        one.start()
+        yield one
+    finally:
+        one.close()
+
+
 class Installation:
     """One `weft up` on a state folder, in a host namespace of its own; the API as administrator by `client`."""
 

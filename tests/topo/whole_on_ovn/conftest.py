@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.topo.whole import Installation
+from tests.topo.whole import Installation, installed
 from tests.topo.whole_one_machine.conftest import Pair, plugged_pair
 
 OUTSIDE = "203.0.113.1"
@@ -16,14 +16,8 @@ OUTSIDE = "203.0.113.1"
 
 @pytest.fixture
 def installation(tmp_path: Path, prefix: str) -> Iterator[Installation]:
-    options = ("--backend", "ovn", "--external-cidr", f"{OUTSIDE}/24")
-    one = Installation(tmp_path / "state", prefix, *options)
-    (tmp_path / "state").mkdir(mode=0o700)
-    try:
-        one.start()
+    with installed(tmp_path, prefix, "--backend", "ovn", "--external-cidr", f"{OUTSIDE}/24") as one:
         yield one
-    finally:
-        one.close()
 
 
 @pytest.fixture

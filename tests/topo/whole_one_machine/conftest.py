@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.topo.whole import Installation
+from tests.topo.whole import Installation, installed
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,8 @@ class Pair:
 
 @pytest.fixture
 def installation(tmp_path: Path, prefix: str) -> Iterator[Installation]:
-    one = Installation(tmp_path / "state", prefix)
-    (tmp_path / "state").mkdir(mode=0o700)
-    try:
-        one.start()
+    with installed(tmp_path, prefix) as one:
         yield one
-    finally:
-        one.close()
 
 
 @pytest.fixture

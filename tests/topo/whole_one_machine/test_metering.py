@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.topo.whole import Installation, eventually
+from tests.topo.whole import Installation, eventually, installed
 from tests.topo.whole_one_machine.conftest import Pair, plugged_pair
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.one_database]
@@ -27,13 +27,8 @@ metering_report_interval = 1
 def installation(tmp_path: Path, prefix: str) -> Iterator[Installation]:
     pytest.importorskip("oslo_messaging", reason="needs oslo.messaging: pip install -e .[notifications]")
     (tmp_path / "weft.conf").write_text(CONFIG)
-    (tmp_path / "state").mkdir(mode=0o700)
-    one = Installation(tmp_path / "state", prefix, "--config", str(tmp_path / "weft.conf"))
-    try:
-        one.start()
+    with installed(tmp_path, prefix, "--config", str(tmp_path / "weft.conf")) as one:
         yield one
-    finally:
-        one.close()
 
 
 def told(pair: Pair) -> list[dict[str, Any]]:
