@@ -5,14 +5,25 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import requests
 
-from tests.topo.whole import Installation
+from tests.topo.whole import Installation, eventually
 from weft.client import Client
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.slow]
+
+
+def stop(process: int) -> None:
+    """Returns when every thread stands still; one that is under way may answer yet when the signal is only sent."""
+    os.kill(process, signal.SIGSTOP)
+
+    def states() -> set[str]:
+        return {task.read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{process}/task").glob("*/stat")}
+
+    eventually(lambda: states() == {"T"})
 
 
 def test_known_tokens_go_on_and_new_ones_wait(start: Callable[..., Installation]) -> None:
@@ -22,8 +33,8 @@ def test_known_tokens_go_on_and_new_ones_wait(start: Callable[..., Installation]
     weft.call("GET", "/networks")
     fresh = str(Client(weft.folder / "clouds.yaml", "weft-demo")._session.headers["X-Auth-Token"])
     process = weft.facts["processes"]["identity"]
-    os.kill(process, signal.SIGSTOP)
     try:
+        stop(process)
         unknown = requests.get(url, headers={"X-Auth-Token": fresh}, timeout=60)
         assert unknown.status_code == 503
         assert unknown.json()["NeutronError"]["type"] == "ServiceUnavailable"
