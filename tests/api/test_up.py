@@ -112,15 +112,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
         for option in ("--port", "--identity-port"):
             command += [] if option in words else [option, "0"]
         env = os.environ | {"WEFT_TEST": faults, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-        process = subprocess.Popen(
-            command,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            # who runs the tests by nohup(1) gives that to `weft up`, which respects it
-            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
-        )
+        # who runs the tests by nohup(1) gives that to `weft up`, which respects it
+        command = ["env", "--default-signal=HUP", *command]
+        process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         ups.append(Up(process, folder))
         return ups[-1]
 
