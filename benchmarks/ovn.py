@@ -4,7 +4,7 @@
 
 The API runs in this process on SQLite in a temporary folder, the keeper of OVN in one of its own, and a plain ovsdb-server
 beside them. What is measured: PORTS ports (10,000) by bulk requests until all rows are there; one port more, from its POST
-to its row; a change of a group with all ports as members; a full audit that finds nothing, and the keeper's memory.
+to its row; a full audit that finds nothing, and the keeper's memory.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from weft.store.engine import Store
 
 BULK = 100
 SINGLES = 30
+PATIENCE = 300
 SCHEMAS = Path("/usr/share/ovn")
 UNLIMITED = ("quota_network", "quota_subnet", "quota_port", "quota_security_group")
 
@@ -83,7 +84,10 @@ class Api:
 
 
 def until(condition: Callable[[], bool], pause: float) -> None:
+    deadline = time.monotonic() + PATIENCE
     while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"nothing came of it in {PATIENCE} s")
         time.sleep(pause)
 
 
@@ -149,7 +153,7 @@ def _single(api: Api, northbound: Northbound, network: str) -> float:
 
 def _audit(settings: config.Config, keeper: int) -> None:
     def audits() -> int:
-        told = health.read(settings.state_path)
+        told = health.read(settings.state_path, health.OVN)
         return told.audits if told else 0
 
     file = Path(settings.state_path) / "nb.db"
