@@ -204,22 +204,22 @@ def _attempts(name: str) -> list[tuple[str, Callable[[], str], str]]:
 # The dataplane.
 
 
-def told_of(config: Config, who: str = health.HOST) -> Iterator[Finding]:
-    """What the process says that does this host's part, or keeps OVN."""
+def told_of(config: Config, who: str = health.HOST, what: str = "dataplane") -> Iterator[Finding]:
+    """What the process says that does this host's part, or keeps OVN; `what` it is called."""
     told = health.read(config.state_path, who)
     if told is None or not told.running:
         yield Finding(
-            "dataplane", FAILED, "its process does not run: packets flow as last set, nothing follows or mends",
+            what, FAILED, "its process does not run: packets flow as last set, nothing follows or mends",
             "start `weft up`; `weft check --repair` mends once without it",
         )  # fmt: skip
         return
     lag = _unseen(config, told.sequence)
     if lag and time.time() - told.at > LAG:
-        yield Finding("dataplane", FAILED, f"it has not followed {lag} changes", "look at the log in the state folder")
+        yield Finding(what, FAILED, f"it has not followed {lag} changes", "look at the log in the state folder")
     else:
-        yield Finding("dataplane", OK, f"process {told.pid}, {told.audits} audits")
+        yield Finding(what, OK, f"process {told.pid}, full audits: {told.audits}")
     for line in told.failing:
-        yield Finding("dataplane", FAILED, line, "it is tried again; `weft check --repair` does so at once")
+        yield Finding(what, FAILED, line, "it is tried again; `weft check --repair` does so at once")
     for at, line in told.drift:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
         yield Finding("drift", WARNING, f"{when} mended: {line}", "find out what else changes the dataplane")

@@ -41,8 +41,7 @@ def examine(config: Config) -> Iterator[Finding]:
     finally:
         southbound.close()
     if daemons.is_own(config):
-        for one in check.told_of(config):
-            yield Finding(f"metadata: {one.what}", one.state, one.found, one.advice)
+        yield from check.told_of(config, what="metadata")
 
 
 def _daemons(config: Config) -> Iterator[Finding]:
@@ -123,7 +122,7 @@ def _keeper(config: Config) -> Iterator[Finding]:
         if holder and not daemons.is_own(config):
             yield Finding("process ovn", OK, f"{holder} keeps OVN")
             return
-    yield from check.told_of(config, health.OVN)
+    yield from check.told_of(config, health.OVN, "process ovn")
 
 
 def _differences(config: Config) -> Iterator[Finding]:

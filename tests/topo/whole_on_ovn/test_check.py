@@ -43,9 +43,7 @@ def test_all_is_well(pair: Pair) -> None:
     assert found["hosts"][0]["found"] == "1 of 1 chassis live"
     assert found["OVN's daemons"][0]["found"] == "all 6 run"
     assert [one["state"] for one in found["drift"]] == ["ok"]
-    assert (
-        found["process ovn"][0]["state"] == "ok" if "process ovn" in found else found["dataplane"][0]["state"] == "ok"
-    )
+    assert found["process ovn"][0]["state"] == "ok"
 
 
 def test_an_edit_by_hand_is_mended_and_told(pair: Pair) -> None:
