@@ -126,6 +126,27 @@ def test_ports_go_without_a_try_in_vain(apis: Sequence[Api], network: str) -> No
     assert used(apis[0], "port") == len(apis[0].list("ports")) == 0
 
 
+def test_routers_get_their_legs_without_a_try_in_vain(apis: Sequence[Api], api: Api) -> None:
+    """A leg is a port, which moves a counter of the project as well."""
+    pairs = []
+    for number in range(CLIENTS):
+        network = api.make("networks")["id"]
+        subnet = api.make("subnets", network_id=network, ip_version=4, cidr=f"10.0.{number}.0/24")["id"]
+        pairs.append((api.make("routers")["id"], subnet))
+
+    def act(action: str, router: str, subnet: str) -> Ask:
+        return lambda api: api.put(f"routers/{router}/{action}_router_interface", {"subnet_id": subnet})
+
+    with contextlib.ExitStack() as stack:
+        told = [stack.enter_context(one.statements()) for one in {id(one.store): one for one in apis}.values()]
+        for action in ("add", "remove"):
+            assert outcomes(race(apis, [act(action, *pair) for pair in pairs])) == {200: CLIENTS}
+    made = [one for statements in told for one in statements if one.startswith("INSERT INTO ports ")]
+    gone = [one for statements in told for one in statements if one.startswith("DELETE FROM ports ")]
+    assert (len(made), len(gone)) == (CLIENTS, CLIENTS)
+    assert used(api, "port") == 0
+
+
 def test_one_port_goes_once(apis: Sequence[Api], network: str) -> None:
     for _ in range(ROUNDS):
         port = apis[0].make("ports", network_id=network)["id"]

@@ -280,7 +280,7 @@ class Controller:
                 notices.updated(tx, resource.member, id, raw[0], body)
             return body
 
-        self.commit(request, response, work)
+        self.commit(request, response, work, turn=_turn(context, resource.strategy.moves_counters))
 
     def delete(
         self, request: falcon.Request, response: falcon.Response, resource: Resource, id: str, parent_id: str = ""
@@ -297,7 +297,7 @@ class Controller:
             if shown is not None:
                 notices.deleted(tx, resource.member, id, shown)
 
-        turn = request.context.caller.project_id if resource.quota else ""
+        turn = _turn(request.context.caller, resource.quota)
         self.commit(request, response, work, 204, turn, resource.strategy.patient)
 
     def act(
@@ -332,7 +332,7 @@ class Controller:
         if action.method == "GET":
             _reply(response, self.reading(context, work), action.status)
         else:
-            self.commit(request, response, work, action.status)
+            self.commit(request, response, work, action.status, _turn(context, resource.strategy.moves_counters))
 
     # -- pieces
 
@@ -407,6 +407,11 @@ def _look_at_parent(tx: Transaction, resource: Resource, parent_id: str, *, crea
     if above:
         everybody = creating and above.strangers_are_refused
         resource.strategy.check_parent(tx, tx.get(above.resource, parent_id, everybody=everybody))
+
+
+def _turn(context: Context, counted: object) -> str:
+    """Whose turn it is in a write that moves counters (Store.write): those of one project come one after the other."""
+    return context.project_id if counted else ""
 
 
 def _explicit(resource: Resource, body: Mapping[str, Any], operation: Operation) -> dict[str, Any]:

@@ -29,6 +29,9 @@ class Strategy:
     #: own, which is held by its revision (Store.write)
     patient = False
 
+    #: updating one, and its actions, create and delete others that a quota counts
+    moves_counters = False
+
     # -- reading
 
     def columns(self) -> Mapping[str, ColumnElement[Any]]:

@@ -147,6 +147,8 @@ ATTRIBUTES = (
 class RouterStrategy(Strategy):
     """Routers; see behaviours section 10 of the API's facts."""
 
+    moves_counters = True
+
     def columns(self) -> Mapping[str, ColumnElement[Any]]:
         from weft.resources import conntrack_helper
 
