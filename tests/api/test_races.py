@@ -98,10 +98,12 @@ def test_the_last_addresses(apis: Sequence[Api], api: Api) -> None:
     assert outcomes(race(apis, [ask] * 12)) == {201: 5, "IpAddressGenerationFailure": 7}
 
 
-@pytest.mark.parametrize("collection", ["networks", "ports"])
+@pytest.mark.parametrize("collection", ["networks", "ports", "security-groups"])
 def test_one_counter_moves_for_all_without_a_try_in_vain(apis: Sequence[Api], network: str, collection: str) -> None:
     """Clients of one project move one counter. Whoever meets another waits for him instead of failing and beginning anew."""
-    asks = [make("networks", "network")] * (2 * CLIENTS)
+    table = collection.replace("-", "_")
+    assert apis[0].admin.put("quotas/p1", {"quota": {table[:-1]: 100}})[0] == 200
+    asks = [make(collection, table[:-1], name="n")] * (2 * CLIENTS)
     if collection == "ports":
         asks = [
             make("ports", "port", network_id=network, fixed_ips=[{"ip_address": f"10.0.0.{100 + number}"}])
@@ -111,9 +113,9 @@ def test_one_counter_moves_for_all_without_a_try_in_vain(apis: Sequence[Api], ne
     with contextlib.ExitStack() as stack:
         told = [stack.enter_context(one.statements()) for one in {id(one.store): one for one in apis}.values()]
         assert outcomes(race(apis, asks[CLIENTS:])) == {201: CLIENTS}
-    tries = [one for statements in told for one in statements if one.startswith(f"INSERT INTO {collection} ")]
+    tries = [one for statements in told for one in statements if one.startswith(f"INSERT INTO {table} ")]
     assert len(tries) == CLIENTS
-    assert used(apis[0], collection[:-1]) == len(apis[0].list(collection))
+    assert used(apis[0], table[:-1]) == len(apis[0].list(collection))
 
 
 def test_ports_go_without_a_try_in_vain(apis: Sequence[Api], network: str) -> None:
@@ -145,6 +147,76 @@ def test_routers_get_their_legs_without_a_try_in_vain(apis: Sequence[Api], api: 
     gone = [one for statements in told for one in statements if one.startswith("DELETE FROM ports ")]
     assert (len(made), len(gone)) == (CLIENTS, CLIENTS)
     assert used(api, "port") == 0
+
+
+def test_rules_of_one_group_without_a_try_in_vain(apis: Sequence[Api], api: Api) -> None:
+    group = api.make("security-groups", name="g")["id"]
+    before = len(api.show("security-groups", group)["security_group_rules"])
+
+    def rule(number: int) -> Ask:
+        values = {"protocol": "tcp", "port_range_min": number, "port_range_max": number, "direction": "ingress"}
+        return make("security-group-rules", "security_group_rule", security_group_id=group, **values)
+
+    with contextlib.ExitStack() as stack:
+        told = [stack.enter_context(one.statements()) for one in {id(one.store): one for one in apis}.values()]
+        assert outcomes(race(apis, [rule(number + 1) for number in range(CLIENTS)])) == {201: CLIENTS}
+        revision = api.show("security-groups", group)["revision_number"]
+        rules = api.list("security-group-rules", f"security_group_id={group}&protocol=tcp")
+        assert outcomes(race(apis, [delete("security-group-rules", one["id"]) for one in rules])) == {204: CLIENTS}
+    tries = [one for statements in told for one in statements if one.startswith("INSERT INTO security_group_rules ")]
+    assert (revision, len(tries)) == (CLIENTS, CLIENTS)
+    after = api.show("security-groups", group)
+    assert (after["revision_number"], len(after["security_group_rules"])) == (2 * CLIENTS, before)
+    assert used(api, "security_group_rule") == len(api.list("security-group-rules"))
+
+
+def test_a_group_goes_while_rules_come(apis: Sequence[Api], api: Api) -> None:
+    """Its own, and those of others that refer to it: none is left, and none is counted that is not there."""
+    other = api.make("security-groups", name="other")["id"]
+    for number in range(ROUNDS):
+        group = api.make("security-groups", name="g")["id"]
+        asks = [delete("security-groups", group)]
+        for place in range(CLIENTS // 2):
+            port = {"protocol": "tcp", "port_range_min": place + 1, "port_range_max": place + 1, "direction": "ingress"}
+            mine = {**port, "security_group_id": group}
+            refers = {**port, "security_group_id": other, "remote_group_id": group}
+            asks += [make("security-group-rules", "security_group_rule", **one) for one in (mine, refers)]
+        found = outcomes(race(apis, asks if number % 2 else asks[::-1]))
+        assert found.pop(204) == 1
+        assert found.keys() <= {201, "SecurityGroupNotFound"}
+        assert api.list("security-group-rules", f"remote_group_id={group}") == []
+        assert used(api, "security_group_rule") == len(api.list("security-group-rules"))
+
+
+@pytest.mark.parametrize("what", ["ports", "subnets", "segments"])
+def test_a_network_goes_while_it_is_used(apis: Sequence[Api], api: Api, what: str) -> None:
+    member = what.removesuffix("s")
+    values: dict[str, dict[str, Any]] = {
+        "subnets": {"ip_version": 4, "cidr": "10.0.0.0/24"},
+        "segments": {"network_type": "vxlan"},
+    }
+    for number in range(ROUNDS):
+        network = api.make("networks")["id"]
+        body = {member: {"network_id": network, **values.get(what, {})}}
+
+        def use(api: Api, body: Any = body) -> Answer:
+            return (api.admin if what == "segments" else api).post(what, body)
+
+        asks = [use, delete("networks", network)]
+        found = outcomes(race(apis, asks if number % 2 else asks[::-1]))
+        assert found.keys() <= {201, 204, "NetworkNotFound", "NetworkInUse"}, found
+        there = bool(api.list("networks", f"id={network}"))
+        assert there == ("NetworkInUse" in found)
+        left = api.admin.list(what, f"network_id={network}")
+        assert len(left) == (1 + (what == "segments") if there else 0)
+        for name in ("network", "port", "subnet"):
+            assert used(api, name) == len(api.list(f"{name}s"))
+
+
+def test_one_default_network(apis: Sequence[Api]) -> None:
+    admins = [one.admin for one in apis]
+    ask = make("networks", "network", **{"router:external": True, "is_default": True})
+    assert outcomes(race(admins, [ask] * CLIENTS)) == one_wins("DefaultExternalNetworkExists")
 
 
 def test_one_port_goes_once(apis: Sequence[Api], network: str) -> None:

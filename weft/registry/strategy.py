@@ -25,8 +25,8 @@ class Strategy:
     #: filled in by Resource users: which resource this strategy serves
     resource: Resource
 
-    #: creating or deleting one decides nothing by rows that others may change meanwhile but what constraints hold, and its
-    #: own, which is held by its revision (Store.write)
+    #: creating or deleting one decides nothing by rows that others may change meanwhile, but what constraints hold, its own
+    #: revision, and a lock that is taken before what refers to it is read (Store.write)
     patient = False
 
     #: updating one, and its actions, create and delete others that a quota counts

@@ -40,7 +40,7 @@ from weft.resources import (
 )
 from weft.resources import segment_types as kinds
 from weft.store import access
-from weft.store.schema import ID, METADATA, identity, json_array, json_object
+from weft.store.schema import ID, METADATA, identity, json_array, json_object, unique_where
 from weft.store.schema import standard as standard_columns
 from weft.store.transaction import Transaction
 
@@ -64,6 +64,7 @@ NETWORKS = Table(
     *standard_columns(),
     Index("ix_networks_name", "name"),
     Index("ix_networks_router_external", "router_external"),
+    unique_where("uq_networks_default", "is_default", "is_default"),
 )
 
 ATTRIBUTES = (
@@ -173,6 +174,8 @@ def _address_scope(ip_version: int) -> ColumnElement[Any]:
 class NetworkStrategy(Strategy):
     """Networks; see behaviours section 1 of the API's facts."""
 
+    patient = True
+
     def columns(self) -> Mapping[str, ColumnElement[Any]]:
         return {
             "_agents": agent_bindings.of_network(NETWORKS),
@@ -267,6 +270,7 @@ class NetworkStrategy(Strategy):
     def validate_delete(self, tx: Transaction, row: Row) -> None:
         from weft.resources import floatingip, port
 
+        tx.lock(self.resource, row["id"])
         holding = port.ids_holding_network(tx, row["id"])
         if holding:
             idle = floatingip.idle_ports(tx, row["id"])

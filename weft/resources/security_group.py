@@ -75,6 +75,8 @@ ATTRIBUTES = (
 class SecurityGroupStrategy(Strategy):
     """Security groups; see behaviours section 13 of the API's facts."""
 
+    patient = True
+
     def columns(self) -> Mapping[str, ColumnElement[Any]]:
         from weft.resources import security_group_rule  # rules know their group; this is the only look the other way
 
@@ -115,6 +117,7 @@ class SecurityGroupStrategy(Strategy):
             _refuse_used(tx, new["id"])
 
     def validate_delete(self, tx: Transaction, row: Row) -> None:
+        tx.lock(self.resource, row["id"])
         _refuse_used(tx, row["id"])
         if row["_default"] and not tx.context.is_admin:
             raise errors.SecurityGroupCannotRemoveDefault

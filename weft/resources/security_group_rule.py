@@ -99,6 +99,8 @@ EMBEDDED = (
 class SecurityGroupRuleStrategy(Strategy):
     """Security group rules; see behaviours section 13 of the API's facts."""
 
+    patient = True
+
     def columns(self) -> Mapping[str, ColumnElement[Any]]:
         groups, defaults = security_group.SECURITY_GROUPS, security_group.DEFAULT_GROUPS
         return {
@@ -144,7 +146,7 @@ class SecurityGroupRuleStrategy(Strategy):
             _complete(rule, group)
         _refuse_duplicates(tx, many)
         tx.insert_many(self.resource, many)
-        tx.touch(security_group.SECURITY_GROUP, group)
+        tx.touch(security_group.SECURITY_GROUP, group, read=False)
         return many
 
     def update(self, tx: Transaction, old: Row, changes: Row) -> Row:
@@ -152,7 +154,7 @@ class SecurityGroupRuleStrategy(Strategy):
 
     def write_delete(self, tx: Transaction, row: Row) -> None:
         tx.delete(self.resource, row)
-        tx.touch(security_group.SECURITY_GROUP, _group(tx, row))
+        tx.touch(security_group.SECURITY_GROUP, _group(tx, row), read=False)
 
 
 def _group(tx: Transaction, rule: Row) -> Row:
@@ -246,7 +248,7 @@ def delete_with_group(tx: Transaction, id: str) -> None:
     others = sorted({rule["security_group_id"] for rule in rules} - {id})
     if others:
         for group in security_group.glance(tx, others).values():
-            tx.touch(security_group.SECURITY_GROUP, group)
+            tx.touch(security_group.SECURITY_GROUP, group, read=False)
 
 
 SECURITY_GROUP_RULE: Resource = Resource(

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from sqlalchemy import Connection, Delete, Executable, Update, bindparam, delete, update
+from sqlalchemy import Connection, Delete, Executable, Update, bindparam, delete, select, update
 from sqlalchemy import Row as SqlRow
 
 from weft import errors
@@ -42,6 +42,10 @@ class Environment:
     zones: Callable[[Transaction, str], frozenset[str]] = lambda tx, kind: frozenset()
     honours: Callable[[str], bool] = lambda alias: True
     unforwardable: Callable[[str, int], str] = lambda protocol, ports: ""
+
+
+def _another(resource: Resource, row: Row) -> TryAgain:
+    return TryAgain(f"{resource.member} {row['id']} is another one than was read")
 
 
 class Transaction:
@@ -166,6 +170,15 @@ class Transaction:
             update(table).where(table.c.id == bindparam("row_id")).values(id=table.c.id), {"row_id": id}
         )
 
+    def lock(self, resource: Resource, id: str) -> None:
+        """Nobody changes or deletes the object until the end, or makes what refers to it: of what does, all is there now.
+
+        For transactions that are patient (Store.write). SQLite has one writer anyway.
+        """
+        if self.connection.dialect.name != "sqlite":
+            table = resource.table
+            self.connection.execute(select(table.c.id).where(table.c.id == id).with_for_update())
+
     def delete(self, resource: Resource, row: Row) -> None:
         """Delete the object and, where it has any, the RBAC policies that share it."""
         readers = []
@@ -178,18 +191,25 @@ class Transaction:
         if resource.quota:
             self.charge(row["project_id"], resource.quota, -1)
 
-    def touch(self, resource: Resource, row: Row) -> None:
-        """Something that belongs to `row` but stands in another table changed: bump its revision and log an update."""
-        if (
-            resource.stamped
-            and (resource.member, row["id"]) not in self._fresh
-            and (resource.member, row["id"]) not in self._bumped
-        ):
-            guard = self._guard(resource, row)
+    def touch(self, resource: Resource, row: Row, *, read: bool = True) -> None:
+        """Something that belongs to `row` but stands in another table changed: bump its revision and log an update.
+
+        `read` False: nothing was decided by what `row` says, so it matters to nobody if it has changed since.
+        """
+        key = (resource.member, row["id"])
+        if resource.stamped and key not in self._fresh and key not in self._bumped:
+            columns = resource.table.c
+            raised = update(resource.table).values(updated_at=self.now, revision_number=columns.revision_number + 1)
+            raised = raised.where(columns.id == bindparam("row_id")).returning(columns.revision_number)
+            values = {"row_id": row["id"]}
+            if read:
+                raised = raised.where(columns.revision_number == bindparam("read_revision"))
+                values["read_revision"] = row["revision_number"]
+            found = self.connection.execute(raised, values).first()
+            if found is None:
+                raise _another(resource, row)
             row["updated_at"] = self.now
-            row["revision_number"] = self._next_revision(resource, row)
-            values = {"updated_at": self.now, "revision_number": row["revision_number"]}
-            self._change(resource, row, update(resource.table).values(**values), guard)
+            row["revision_number"] = self._bumped[key] = found[0]
         self.record(resource, row, "update")
 
     def _guard(self, resource: Resource, row: Row) -> int | None:
@@ -211,7 +231,7 @@ class Transaction:
             statement = statement.where(columns.revision_number == bindparam("read_revision"))
             values["read_revision"] = guard
         if not self.connection.execute(statement, values).rowcount and guard is not None:
-            raise TryAgain(f"{resource.member} {row['id']} is another one than was read")
+            raise _another(resource, row)
 
     def record(
         self, resource: Resource, row: Row, operation: str, old: Row | None = None, readers: Sequence[str] = ()

@@ -25,4 +25,4 @@ class Heads:
 
 
 # Kept by scripts/schema and scripts/revision, and here so that a start need not load Alembic to compare.
-HEADS = Heads(expand="e77515d30", contract="c77515d30")
+HEADS = Heads(expand="e46c8f332", contract="c46c8f332")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "e77515d30"
+revision = "e46c8f332"
 down_revision = None
 branch_labels = ("expand",)
 depends_on = None
@@ -355,6 +355,14 @@ def upgrade() -> None:
     op.create_index(op.f("ix_networks_project_id"), "networks", ["project_id"], unique=False)
     op.create_index(op.f("ix_networks_qos_policy_id"), "networks", ["qos_policy_id"], unique=False)
     op.create_index("ix_networks_router_external", "networks", ["router_external"], unique=False)
+    op.create_index(
+        "uq_networks_default",
+        "networks",
+        ["is_default"],
+        unique=True,
+        sqlite_where=sa.text("is_default"),
+        postgresql_where=sa.text("is_default"),
+    )
     op.create_table(
         "qos_bandwidth_limit_rules",
         sa.Column("id", sa.String(length=36), nullable=False),
