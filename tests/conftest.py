@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from tests import postgresql
+from weft.ipam import allocate
+from weft.resources import router_ha, segment
 
 TIERS = ("unit", "states", "contract", "api", "backends", "topo", "conformance")
 """Cheapest first: a broken renderer shows in a second, not after the packets."""
@@ -83,6 +86,23 @@ def why_not(item: pytest.Item) -> str:
 def openstack_client() -> str | None:
     """The `openstack` program beside the interpreter that runs the tests."""
     return shutil.which("openstack", path=str(Path(sys.executable).parent))
+
+
+@pytest.fixture(autouse=True)
+def draws(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn in this process (addresses, numbers of networks) is the same in every run of a test: one that asks for
+    an address that another port may have been given fails always or never."""
+    draw = random.Random(request.node.nodeid)
+    for module in (allocate, router_ha, segment):
+        monkeypatch.setattr(module, "_draw", draw)
+
+
+@pytest.fixture(autouse=True)
+def mask() -> Iterator[None]:
+    """Files of a test are as open as an installation's, whatever a command that ran in this process has said."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")

@@ -14,12 +14,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.ovn_db import Database, Refused, mapped
+from tests.waiting import wait_until
 from weft.backends.linux import netns
 from weft.backends.linux.links import Address, Create, Delete, Link, Links, Modify
 from weft.backends.ovn import offload
@@ -63,14 +63,6 @@ _NB_ROOTS = [
     "Static_MAC_Binding",
 ]
 _serial = itertools.count(1)
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 10, what: str = "") -> None:
-    """Until it holds; AssertionError when it does not in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"it did not happen: {what or condition}"
-        time.sleep(0.01)
 
 
 @dataclass
@@ -161,7 +153,7 @@ class Chassis:
 
     def configure(self, **more: str) -> None:
         """What a host is told once; `more` are external ids of the Open_vSwitch row."""
-        wait_until(self.socket.exists, what=f"ovsdb-server of {self.host}")
+        wait_until(lambda: answers(self.database, "Open_vSwitch"), what=f"ovsdb-server of {self.host}")
         ids = {
             "system-id": self.id,
             "hostname": self.host,
@@ -203,7 +195,9 @@ class Chassis:
         self.programs.start("ovn-controller", f"unix:{self.socket}")
 
     def know(self, others: Iterable[Chassis]) -> None:
-        """Tell the switch the others' MAC addresses: else the first packet to each is lost in the underlay's ARP."""
+        """Tell the switch the others' MAC addresses: else the first packet to each is lost in the underlay's ARP, or all of
+        them, as long as the flow of earlier answers stays in the datapath, where the switch does not see the new one. It
+        forgets those that it has not used for a quarter of an hour."""
         for other in others:
             self.appctl("tnl/neigh/set", "br-phy", other.ip, other.mac)
 
@@ -295,7 +289,7 @@ class Ovn:
                 self.start_database(name)
         for name in (*self.servers["nb"], *self.servers["sb"]):
             wait_until((self.folder / f"{name}.sock").exists, what=f"the server {name}")
-        wait_until(lambda: self._answers(self.nb, "NB_Global") and self._answers(self.sb, "SB_Global"))
+        wait_until(lambda: answers(self.nb, "NB_Global") and answers(self.sb, "SB_Global"))
         for kind, names in self.servers.items():
             for name in names if len(names) > 1 else ():
                 wait_until(lambda kind=kind, name=name: self._joined(kind, name), 30, f"{name} a member of its cluster")
@@ -313,12 +307,9 @@ class Ovn:
         for path, own in zip(others, raft[1:], strict=True):
             run("ovsdb-tool", "join-cluster", path, _DATABASES[kind], own, raft[0])
 
-    def _answers(self, database: Database, table: str) -> bool:
-        try:
-            database.rows(table)
-        except (Refused, OSError):
-            return False
-        return True
+    def answers(self, kind: str) -> bool:
+        """Whether one of the servers of `nb` or `sb` does."""
+        return answers(self.nb, "NB_Global") if kind == "nb" else answers(self.sb, "SB_Global")
 
     def _joined(self, kind: str, name: str) -> bool:
         """Whether the server counts: before that, the first one is the whole cluster, and whoever kills it has killed all."""
@@ -361,10 +352,13 @@ class Ovn:
         for one in new:
             one.join_underlay()
             one.start_controller()
-        for one in self.chassis.values():
-            one.know(other for other in (self.chassis.values() if one in new else new) if other is not one)
+        self._introduce()
         wanted = {one.id for one in new}
         wait_until(lambda: wanted <= {row["name"] for row in self.sb.rows("Chassis", "name")}, what="chassis")
+
+    def _introduce(self) -> None:
+        for one in self.chassis.values():
+            one.know(other for other in self.chassis.values() if other is not one)
 
     def leave(self, host: str) -> None:
         """A host goes for good."""
@@ -418,6 +412,7 @@ class Ovn:
 
     def clear(self) -> None:
         """Nothing logical is left: as if it had just been started, but for the hosts."""
+        self._introduce()
         self.nb.clear(*(table for table in _NB_ROOTS if table != "HA_Chassis_Group"))
         self.nb.clear("HA_Chassis_Group")  # once nothing refers to it
         self.nb.update("NB_Global", {"options": mapped(QUICK_BFD), "external_ids": mapped({})})
@@ -446,6 +441,15 @@ class Ovn:
             if name.startswith(f"{self.name}-"):
                 netns.delete(name)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def answers(database: Database, table: str) -> bool:
+    """Whether its server does. Its socket is there a moment before anybody listens."""
+    try:
+        database.rows(table)
+    except (Refused, OSError):
+        return False
+    return True
 
 
 def create_database(path: Path, schema: str) -> None:

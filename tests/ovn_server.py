@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 
 from tests.ovn_db import Database
-from tests.ovn_lab import create_database, wait_until
+from tests.ovn_lab import create_database
+from tests.waiting import wait_until
 
 PROGRAMS = ("ovsdb-server", "ovsdb-tool")
 ROOTS = (

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.ovn_lab import Chassis
 from weft.backends.linux import names, netns
@@ -51,3 +53,24 @@ def unplug(chassis: Chassis, *ports: str) -> None:
     taps = [names.tap(port) for port in ports]
     chassis.unplug(*taps)
     assert chassis.links.apply([Delete(tap) for tap in taps]) == {}
+
+
+def watched_switch(folder: Path, namespace: str, link: str) -> Path:
+    """A folder to be first in PATH: its ovs-vsctl does what the real one does, and notes what it is asked to do with that
+    device, and whether the device was there, as lines of the file `asked` beside it."""
+    folder.mkdir()
+    program = folder / "ovs-vsctl"
+    there = f"ip -n {namespace} link show {link} >/dev/null 2>&1 && echo there || echo away"
+    program.write_text(
+        f"""#!/bin/sh
+for word; do
+    case "$word" in
+        add-port|del-port) verb=$word ;;
+        {link}) [ "$verb" ] && echo "$verb $({there})" >> {folder}/asked; verb= ;;
+    esac
+done
+exec {shutil.which("ovs-vsctl")} "$@"
+"""
+    )
+    program.chmod(0o755)
+    return folder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from weft.api.door import Authenticate, Door
 from weft.api.handler import Controller
 from weft.api.metrics import Metrics, Scrape
 from weft.api.policy import Policy
-from weft.backends.interface import Binding, HostFacts, Unbound
+from weft.backends.interface import Binding, HostFacts, Unbound, apart
 from weft.backends.linux import capabilities as linux
 from weft.backends.linux.bind import bind as bind_linux
 from weft.backends.ovn import capabilities as ovn
@@ -24,11 +24,11 @@ from weft.config import Config
 from weft.logical.model import Segment
 from weft.reconcile.doorbell import Bell
 from weft.registry.resource import Resource, Row
-from weft.resources import RESOURCES, agent
+from weft.resources import RESOURCES, agent, binding
 from weft.store import changes, leader, processes, versions  # noqa: F401 - leader: its table
 from weft.store.engine import Store
 from weft.store.migrations import HEADS
-from weft.store.transaction import Environment, Transaction
+from weft.store.transaction import Differences, Environment, Transaction
 
 
 def make_api(
@@ -53,6 +53,8 @@ def make_api(
         zones=agent.zones,
         honours=lambda alias: able is None or alias in able,
         unforwardable=partial(unforwardable, dataplanes(config)),
+        unloggable=partial(unloggable, dataplanes(config)),
+        reallocate=reallocate(config),
     )
     controller = Controller(store, policy, environment, Bell(config.state_path, store=store).ring)
     metrics = Metrics(store, resources)
@@ -95,12 +97,32 @@ def dataplanes(config: Config) -> tuple[str, ...]:
 
 def unforwardable(backends: Sequence[str], protocol: str, ports: int) -> str:
     """Why none of the backends can forward so many ports; '' if one can, or does not say."""
-    reasons = [UNFORWARDABLE[name](protocol, ports) if name in UNFORWARDABLE else "" for name in backends]
-    return reasons[0] if all(reasons) else ""
+    return _if_all(UNFORWARDABLE[name](protocol, ports) if name in UNFORWARDABLE else "" for name in backends)
+
+
+def unloggable(backends: Sequence[str], port: Row) -> str:
+    """Why none of the backends can log what a port's groups do; '' if one can, or does not say."""
+    return _if_all(UNLOGGABLE[name](port) if name in UNLOGGABLE else "" for name in backends)
+
+
+def _if_all(reasons: Iterable[str]) -> str:
+    found = list(reasons)
+    return "; ".join(found) if all(found) else ""
+
+
+def reallocate(config: Config) -> Callable[[Differences], None] | None:
+    """What has Placement change allocations of servers; None where there is none to tell."""
+    if not config.placement.auth_url:
+        return None
+    from weft.events.allocations import Allocations
+
+    return Allocations(config.placement).change
 
 
 UNFORWARDABLE: Mapping[str, Callable[[str, int], str]] = {"ovn": ovn.unforwardable}
 """Backend of ours -> what it cannot forward, of those that cannot forward everything."""
+UNLOGGABLE: Mapping[str, Callable[[Row], str]] = {"linux": linux.unloggable, "ovn": ovn.unloggable}
+"""Backend of ours -> ports whose groups it cannot log."""
 
 BINDS: Mapping[str, Callable[[Row, Sequence[Segment], HostFacts], Binding | Unbound]] = {
     "linux": bind_linux,
@@ -114,6 +136,7 @@ class Binder:
 
     def __init__(self, config: Config) -> None:
         self._down_time = config.api.agent_down_time
+        self._several = len(config.api.backends) > 1
 
     def __call__(self, tx: Transaction, port: Row, segments: Sequence[Row]) -> Binding | Unbound:
         host = port["binding:host_id"]
@@ -128,7 +151,23 @@ class Binder:
             tunnel_types=reported["configurations"].get("tunnel_types", ()),
         )
         kinds = [Segment(one["network_type"], one["physical_network"], one["segmentation_id"]) for one in segments]
-        return BINDS.get(facts.backend, bind_linux)(port, kinds, facts)
+        made = BINDS.get(facts.backend, bind_linux)(port, kinds, facts)
+        other = self._carrier(tx, port, kinds, facts.backend) if isinstance(made, Binding) else facts.backend
+        if other == facts.backend:
+            return made
+        return Unbound(f"host {host} has {apart(facts.backend, other)}")
+
+    def _carrier(self, tx: Transaction, port: Row, segments: Sequence[Segment], backend: str) -> str:
+        """The backend whose tunnels carry the network: that of its ports, or `backend` where it is the first to ask."""
+        if not self._several or any(one.physical_network or one.network_type == "local" for one in segments):
+            return backend
+        known: dict[str, str] = tx.once("carriers of networks", dict)
+        network = port["network_id"]
+        if network not in known:
+            found = binding.carriers(tx, [network], but=port["id"]) or binding.claim(tx, network, but=port["id"])
+            there = found.get(network, {backend})
+            known[network] = backend if backend in there else min(there)
+        return known[network]
 
 
 def prepare(config: Config) -> None:

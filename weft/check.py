@@ -21,6 +21,7 @@ from weft.reconcile.doorbell import Bell
 from weft.store import changes
 from weft.store.engine import Store
 from weft.store.schema import METADATA
+from weft.store.transaction import now
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 LEAST_FREE = 200 * 2**20
@@ -213,8 +214,7 @@ def told_of(config: Config, who: str = health.HOST, what: str = "dataplane") -> 
             "start `weft up`; `weft check --repair` mends once without it",
         )  # fmt: skip
         return
-    lag = _unseen(config, told.sequence)
-    if lag and time.time() - told.at > LAG:
+    if lag := _unseen(config, told.sequence):
         yield Finding(what, FAILED, f"it has not followed {lag} changes", "look at the log in the state folder")
     else:
         yield Finding(what, OK, f"process {told.pid}, full audits: {told.audits}")
@@ -226,9 +226,10 @@ def told_of(config: Config, who: str = health.HOST, what: str = "dataplane") -> 
 
 
 def _unseen(config: Config, sequence: int) -> int:
+    """How many changes a reader at that sequence should have read by now, and has not."""
     store = Store(config)
     try:
-        return store.read(lambda connection: changes.behind(connection, sequence))
+        return store.read(lambda connection: changes.behind(connection, sequence, now(ago=LAG)))
     finally:
         store.close()
 

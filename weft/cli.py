@@ -258,6 +258,20 @@ def agent(host: str, config: tuple[str, ...], state_dir: str) -> None:
         _fail("agent", error)
 
 
+@main.command("usage-audit")
+@CONFIG
+@FOLDER
+def usage_audit(config: tuple[str, ...], state_dir: str) -> None:
+    """Tell the message bus of every network, subnet, port, router and floating IP that exists."""
+    from weft import errors, usage
+
+    try:
+        told = usage.tell(_read("usage-audit", config, state_dir))
+    except (usage.NobodyListens, errors.ServiceUnavailable) as error:
+        _fail("usage-audit", error)
+    click.echo(", ".join(f"{number} {name}" for name, number in told.items()))
+
+
 @main.group()
 def migrate() -> None:
     """Bring the database to this version of Weft.

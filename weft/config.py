@@ -130,6 +130,9 @@ class Ml2:
     geneve_vni_ranges: tuple[str, ...] = option(("1:65535",), "first:last VNI for Geneve networks.")
     geneve_max_header_size: int = option(30, "Bytes of Geneve header without the outer IP header.")
     tunnel_id_ranges: tuple[str, ...] = option((), "first:last key for GRE networks.")
+    tunnelled_network_rp_name: str = option(
+        "rp_tunnelled", "Name in resource_provider_bandwidths of what the tunnels of a host leave by."
+    )
 
 
 @dataclass(frozen=True)
@@ -208,10 +211,11 @@ class Nova:
 
 @dataclass(frozen=True)
 class Placement:
-    """[placement]: whom to tell how many IPv4 addresses the segments of routed networks have."""
+    """[placement]: whom to tell how many IPv4 addresses the segments of routed networks have, hosts how much bandwidth, and what
+    running servers are to have of it."""
 
     auth_url: str = option("", "Keystone, for Placement; empty: it is told nothing.")
-    username: str = option("", "User who may write resource providers.")
+    username: str = option("", "User who may write resource providers and allocations.")
     password: str = option("", "Its password.")
     project_name: str = option("service", "Its project.")
     user_domain_name: str = option("Default", "Domain of the user.")
@@ -221,7 +225,7 @@ class Placement:
     endpoint_override: str = option("", "URL of its API, instead of the catalogue's.")
     cafile: str = option("", "Certificates of the authorities that Placement and Keystone are trusted by.")
     insecure: bool = option(False, "Trust any certificate.")
-    timeout: int = option(30, "Seconds to wait for an answer.")
+    timeout: int = option(30, "Seconds to wait for an answer; where a client of the API waits, 10 at most.")
 
 
 @dataclass(frozen=True)

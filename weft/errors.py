@@ -963,7 +963,7 @@ class UnableToAddExtraGateways(Conflict):
 
 
 class UnableToMatchGateways(BadRequest):
-    message = "A gateway of the request is none of those of router {router_id}"
+    message = "Unable to match the gateways of the request with those of router {router_id}: {reason}"
 
 
 class UnableToRemoveGateways(Conflict):
@@ -1219,7 +1219,7 @@ class QosPlacementAllocationConflict(Conflict):
 
 
 class QosPlacementAllocationUpdateConflict(Conflict):
-    message = "Placement refuses {difference} more for consumer {consumer}: it would exceed the capacity available."
+    message = "What {consumer} is allocated in Placement cannot change by {difference}: {reason}."
 
 
 # Trunks.
@@ -1455,4 +1455,4 @@ class EventsDisabled(InvalidInput):
 
 
 class LoggingTypeNotSupported(Conflict):
-    message = "Logging type {log_type} is not supported on port {port_id}."
+    message = "Logging type {log_type} is not supported on port {port_id}: {reason}."

@@ -120,12 +120,13 @@ def _opened(config: Config) -> Iterator[Store]:
     file = _file(config)
     if file is not None and file.parent == config.state_path:
         private_folder(config.state_path)
-    os.umask(0o077)
+    before = os.umask(0o077)
     store = Store(config)
     try:
         yield store
     finally:
         store.close()
+        os.umask(before)
 
 
 def _file(config: Config) -> Path | None:

@@ -11,6 +11,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from weft.backends.linux import links, names, netns
 from weft.backends.linux.links import Create, Delete, Link, Links, Modify
@@ -70,9 +71,10 @@ def plug(config: Config, client: Client, wish: Wish) -> Plugged:
     other = port.get("binding:host_id")
     if other and other != config.api.host and port["status"] == "ACTIVE":
         raise PlugError(f"port {port['id']} is connected on host {other}")
-    made = _make_device(host_namespace, port, network["mtu"], wish)
-    if config.api.backend == "ovn":
-        _attach(config, port, wish, made)
+    switch = Switch(config.ovn.ovsdb_connection) if config.api.backend == "ovn" else None
+    _make_device(host_namespace, port, network["mtu"], wish, switch)
+    if switch:
+        _attach(switch, port, wish)
     port = _bind(config, client, port, wish)
     port = _wait_until_active(client, port, wish.timeout)
     if wish.netns and wish.static:
@@ -92,38 +94,56 @@ def plug(config: Config, client: Client, wish: Wish) -> Plugged:
 
 
 def unplug(config: Config, client: Client, name: str) -> str:
-    """Take the port's device away and unbind the port; returns its id. A namespace stays, it was the workload's."""
-    port = client.find("ports", "port", name)
+    """Take the port's device away and unbind the port; returns its id. A namespace stays, it was the workload's.
+    Of a port that was deleted meanwhile the device is still there: its id alone says which."""
+    try:
+        port = client.find("ports", "port", name)
+    except ClientError as error:
+        if error.status != 404 or not _is_id(name) or not _take_away(config, name):
+            raise
+        return name
     if port["device_owner"] != OWNER and port["device_owner"]:
         raise PlugError(f"port {port['id']} belongs to {port['device_owner']}, not to a plugged workload")
     where = port["device_id"].removeprefix("netns:")
     if where != port["device_id"]:
         _stop_dhcp(where)
-    if config.api.backend == "ovn":
-        try:
-            Switch(config.ovn.ovsdb_connection).unplug([names.tap(port["id"])])
-        except OvsError as error:
-            raise PlugError(f"the device could not be taken from Open vSwitch: {error}") from error
-    with contextlib.suppress(FileNotFoundError):
-        connection = Links(config.linux.namespace)
-        try:
-            if connection.get([names.tap(port["id"])]):
-                connection.apply([Delete(names.tap(port["id"]))])
-        finally:
-            connection.close()
+    _take_away(config, port["id"])
     change = {"binding:host_id": "", "device_id": "", "device_owner": ""}
     client.put(f"/ports/{port['id']}", {"port": change})
     return str(port["id"])
 
 
-def _make_device(host_namespace: str, port: dict[str, Any], mtu: int, wish: Wish) -> bool:
-    """A veth whose far end is the workload's, or a tap device, under the name by which the dataplane knows the port; False
-    if it was there."""
+def _is_id(name: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return str(UUID(name)) == name
+    return False
+
+
+def _take_away(config: Config, port_id: str) -> bool:
+    """Remove the port's device, from Open vSwitch too; whether there was one."""
+    tap = names.tap(port_id)
+    if config.api.backend == "ovn":
+        try:
+            Switch(config.ovn.ovsdb_connection).unplug([tap])
+        except OvsError as error:
+            raise PlugError(f"the device could not be taken from Open vSwitch: {error}") from error
+    with contextlib.suppress(FileNotFoundError), contextlib.closing(Links(config.linux.namespace)) as connection:
+        if connection.get([tap]):
+            connection.apply([Delete(tap)])
+            return True
+    return False
+
+
+def _make_device(host_namespace: str, port: dict[str, Any], mtu: int, wish: Wish, switch: Switch | None) -> None:
+    """A veth whose far end is the workload's, or a tap device, under the name by which the dataplane knows the port; nothing
+    if it is there."""
     tap = names.tap(port["id"])
     connection = Links(host_namespace)
     try:
         if tap in connection.get([tap]):
-            return False
+            return
+        if switch:
+            _forget_device(switch, tap)
         if wish.netns:
             netns.create(wish.netns)
             made = Link(tap, "veth", mtu=mtu, up=True, peer=(wish.netns, wish.ifname), peer_mac=port["mac_address"])
@@ -137,18 +157,23 @@ def _make_device(host_namespace: str, port: dict[str, Any], mtu: int, wish: Wish
         raise PlugError(f"the device could not be made: {'; '.join(failed.values())}")
     if wish.netns:
         _raise_device(wish, port["mac_address"])
-    return True
 
 
-def _attach(config: Config, port: dict[str, Any], wish: Wish, made: bool) -> None:
+def _forget_device(switch: Switch, tap: str) -> None:
+    """The switch may know a device of that name that went. It would open the new one the moment it appears and, by the
+    flags that it read before the device was raised, take it down again."""
+    try:
+        switch.unplug([tap])
+    except OvsError as error:
+        raise PlugError(f"the device that was there before could not be taken from Open vSwitch: {error}") from error
+
+
+def _attach(switch: Switch, port: dict[str, Any], wish: Wish) -> None:
     """Make the device a port of OVN's br-int, by the ids that ovn-controller looks for."""
     link = names.tap(port["id"])
-    switch = Switch(config.ovn.ovsdb_connection)
     try:
         if wish.netns:
             offload.off(wish.netns, wish.ifname)
-        if made:
-            switch.unplug([link])
         switch.plug({link: {"iface-id": port["id"], "attached-mac": port["mac_address"], "iface-status": "active"}})
     except (OSError, OvsError) as error:
         raise PlugError(f"the device could not be attached to Open vSwitch: {error}") from error
@@ -157,7 +182,8 @@ def _attach(config: Config, port: dict[str, Any], wish: Wish, made: bool) -> Non
 def _raise_device(wish: Wish, mac: str) -> None:
     inner = Links(wish.netns)
     try:
-        netns.set_sysctls(wish.netns, {f"net/ipv6/conf/{wish.ifname}/disable_ipv6": 0})
+        with contextlib.suppress(FileNotFoundError):  # a link of less than 1280 octets has no IPv6
+            netns.set_sysctls(wish.netns, {f"net/ipv6/conf/{wish.ifname}/disable_ipv6": 0})
         failed = inner.apply([Modify(Link(wish.ifname, up=True, mac=mac))])
     finally:
         inner.close()

@@ -94,6 +94,17 @@ def test_a_failure_leaves_nothing(ready: Any) -> None:
     assert [one for one in ready.list("networks") if one["project_id"] == "p1"] == []
 
 
+def test_without_an_address_outside(ready: Any) -> None:
+    (outside,) = ready.admin.list("subnets")
+    pools = [{"start": "203.0.113.10", "end": "203.0.113.10"}]
+    assert ready.admin.put(f"subnets/{outside['id']}", {"subnet": {"allocation_pools": pools}})[0] == 200
+    ready.admin.make("ports", network_id=outside["network_id"])
+    status, body = get(ready)
+    assert (status, body["NeutronError"]["type"]) == (409, "AutoAllocationFailure")
+    assert "Unable to provide external connectivity: No more IP addresses" in body["NeutronError"]["message"]
+    assert ready.list("routers") == []
+
+
 def test_limits_hold(ready: Any) -> None:
     ready.admin.put("quotas/p1", {"quota": {"router": 0}})
     assert ready.fault(get(ready)) == (409, "OverQuota")

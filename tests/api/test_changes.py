@@ -16,6 +16,7 @@ from sqlalchemy import Connection, insert, select, text
 from weft import config
 from weft.reconcile.doorbell import Bell, Doorbell
 from weft.store import changes
+from weft.store.additions import Additions
 from weft.store.changes import CHANGES, ENTRIES
 from weft.store.engine import Store
 
@@ -78,7 +79,9 @@ class Naive(Reader):
 
 
 def put(connection: Connection, *ids: str) -> None:
-    changes.append(connection, [entry(id) for id in ids])
+    added = Additions()
+    added.add(CHANGES, [entry(id) for id in ids])
+    added.send(connection)
 
 
 def test_numbers_grow_and_nothing_comes_twice(store: Store) -> None:

@@ -10,9 +10,10 @@ from sqlalchemy import select
 
 from tests.api.conftest import Api
 from tests.api.test_qos_attachment import policy
-from weft.backends.ovn.chassis import Chassis
+from weft.backends.ovn.chassis import Chassis, parse
 from weft.reconcile.chassis import Reporter
 from weft.resources.agent import AGENTS, report
+from weft.store import changes
 
 ID = "5f3c0000-0000-4000-8000-00000000000a"
 H1 = Chassis(ID, "h1", bridge_mappings={"physnet1": "br-ex"}, zones=("az1",), ip="198.18.0.1")
@@ -72,6 +73,26 @@ def test_they_say_which_qos_rules_ovn_makes_something_of(cloud: Cloud) -> None:
             assert api.fault(answer) == (409, "QosRuleNotSupported")
 
 
+def test_minimums_of_what_comes_in_are_for_hosts_that_say_what_they_have(cloud: Cloud) -> None:
+    """Placement keeps them then: nothing of OVN would."""
+    api = cloud.api
+    room = {"ovn-cms-options": "resource_provider_bandwidths=br-ex:1000:1000", "ovn-bridge-mappings": "physnet1:br-ex"}
+    cloud.chassis[:] = [parse(ID, "h1", room), replace(H2, bridge_mappings={"physnet1": "br-ex"})]
+    cloud.reporter.write()
+    held = policy(api, minimum_bandwidth={"direction": "ingress", "min_kbps": 10})
+    flat = {"provider:network_type": "flat", "provider:physical_network": "physnet1", "shared": True}
+    net = api.admin.make("networks", **flat)["id"]
+    found = {}
+    for host in ("h1", "h2"):
+        port = api.admin.make("ports", network_id=net, qos_policy_id=held, project_id="p1", **{"binding:host_id": host})
+        found[host] = (port["binding:vif_type"], port["status_reason"])
+    details = api.admin.show("qos/rule-types", "minimum_bandwidth")["drivers"]
+    ways = {one["parameter_name"]: one["parameter_values"] for one in details[0]["supported_parameters"]}["direction"]
+    assert sorted(ways) == ["egress", "ingress"]
+    assert found["h1"] == ("ovs", "")
+    assert found["h2"][0] == "binding_failed" and "minimum_bandwidth" in found["h2"][1]
+
+
 def test_one_that_becomes_a_gateway_stays_the_same_agent(cloud: Cloud) -> None:
     cloud.reporter.write()
     cloud.api.admin.put(f"agents/{ID}", {"agent": {"description": "mine"}})
@@ -117,15 +138,36 @@ def test_another_process_takes_over(cloud: Cloud) -> None:
     assert [row.id for row in found] == [ID]
 
 
+def test_what_is_new_of_them_is_news(cloud: Cloud) -> None:
+    """Not that they live, and not that another process tells the same of them."""
+    last = 0
+
+    def told() -> list[tuple[str, str]]:
+        nonlocal last
+        found = cloud.api.inside(lambda tx: changes.after(tx.connection, last))
+        last = found[-1].sequence if found else last
+        return [(one.kind, one.operation) for one in found]
+
+    cloud.reporter.write()
+    assert told() == [("agent", "create")] * 2
+    cloud.chassis[0] = replace(H1, alive=False)
+    cloud.reporter.write()
+    Cloud(cloud.api, H1, H2).reporter.write()
+    assert told() == []
+    cloud.chassis[0] = replace(H1, bridge_mappings={"physnet2": "br-ex"})
+    cloud.reporter.write()
+    assert told() == [("agent", "update")]
+
+
 def test_hosts_of_two_backends_side_by_side(cloud: Cloud) -> None:
     cloud.reporter.write()
     said = {"backend": "linux", "tunnel_types": ["vxlan"], "bridge_mappings": {}}
     cloud.api.inside(
         lambda tx: report(tx, agent_type="Linux bridge agent", binary="w", topic="N/A", host="old", configurations=said)
     )
-    net = cloud.api.make("networks", name="n")
     bound = {}
     for host in ("h1", "old", "nowhere"):
+        net = cloud.api.make("networks", name="n")
         port = cloud.api.admin.make("ports", network_id=net["id"], **{"binding:host_id": host})
         bound[host] = port["binding:vif_type"]
     assert bound == {"h1": "ovs", "old": "bridge", "nowhere": "binding_failed"}

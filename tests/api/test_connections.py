@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.api.test_serve import Weft, token
-from tests.api.test_up import PATIENCE, ask, eventually
+from tests.api.test_up import ask
+from tests.waiting import PATIENCE, wait_until
 from weft import connections
 from weft.connections import BODIES, Guard
 
@@ -100,11 +101,11 @@ def test_more_bodies_than_may_wait(told: dict[str, Any], headers: dict[str, str]
     """Further ones are sent away for now, those that do not come are ended, and then all is as before."""
     before = len(names(told, headers))
     slow = [clients(request(headers) + BODY[:10]) for _ in range(BODIES + 20)]
-    answered = eventually(lambda: len(found := select.select(slow, [], [], 0)[0]) >= 20 and found)
+    answered = wait_until(lambda: len(found := select.select(slow, [], [], 0)[0]) >= 20 and found)
     assert {one.recv(12) for one in answered} == {b"HTTP/1.1 503"}
     assert len(names(told, headers)) == before, "who only asks is not concerned"
     new = {"network": {"name": "after"}}
-    eventually(lambda: ask(told["network_url"], "/v2.0/networks", "POST", headers, new)[0] == 201)
+    wait_until(lambda: ask(told["network_url"], "/v2.0/networks", "POST", headers, new)[0] == 201)
     for one in slow:
         one.settimeout(0)
     assert sum(_ended(one) for one in slow) >= 20 + BODIES // 2

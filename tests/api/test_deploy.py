@@ -18,8 +18,8 @@ import pytest
 from tests.api.test_serve import ROOT, Cloud, Load
 from tests.api.test_serve import file as file
 from tests.api.test_serve import keystone as keystone
-from tests.api.test_up import PATIENCE, eventually
 from tests.conformance.processes import free_port, running
+from tests.waiting import PATIENCE, wait_until
 
 DEPLOY = ROOT / "deploy"
 
@@ -51,7 +51,7 @@ def proxy(clouds: list[Cloud], tmp_path: Path) -> Iterator[str]:
     said = subprocess.run([*command, "-c"], capture_output=True, text=True, check=True).stderr
     assert "WARNING" not in said
     with running(command, tmp_path / "haproxy.log"):
-        eventually(lambda: _answers(port))
+        wait_until(lambda: _answers(port))
         yield f"127.0.0.1:{port}"
 
 
@@ -81,7 +81,7 @@ def test_behind_haproxy_nobody_notices_a_reload_or_the_end_of_a_service(clouds: 
         clouds[0].weft.process.send_signal(signal.SIGTERM)
         assert clouds[0].weft.process.wait(PATIENCE) == 0
         many = load.answered
-        eventually(lambda: load.answered > many + 50)
+        wait_until(lambda: load.answered > many + 50)
     finally:
         load.end()
     stdout = clouds[0].weft.process.stdout

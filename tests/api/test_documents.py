@@ -60,6 +60,10 @@ def test_openapi_is_valid_and_complete(api: Api) -> None:
 def test_health(api: Api) -> None:
     assert _open(api, "/healthz") == (200, {"status": "ok"})
     assert _open(api, "/readyz")[0] == 200
+    answer = api.client.simulate_get("/healthcheck")
+    assert (answer.status_code, answer.text, answer.headers["content-type"]) == (200, "OK", "text/plain")
+    answer = api.client.simulate_head("/healthcheck")
+    assert (answer.status_code, answer.text) == (200, "")
 
 
 def test_not_ready_without_database(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,6 +73,8 @@ def test_not_ready_without_database(api: Api, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(api.store, "read", fail)
     status, body = _open(api, "/readyz")
     assert (status, body["status"]) == (503, "unavailable")
+    assert api.client.simulate_get("/healthcheck").status_code == 503
+    assert api.client.simulate_head("/healthcheck").status_code == 503
 
 
 def test_unknown_paths_and_methods(api: Api) -> None:
@@ -77,6 +83,12 @@ def test_unknown_paths_and_methods(api: Api) -> None:
     assert api.fault(api.put("/networks", {"network": {}})) == (404, "NetworkNotFound")
     assert api.fault(api.delete("/networks")) == (404, "NetworkNotFound")
     assert api.get("/networks.json")[0] == 200
+    network = api.make("networks")
+    assert api.get("/networks/") == api.get("/networks") == (200, {"networks": [network]})
+    assert api.get(f"/networks/{network['id']}/") == (200, {"network": network})
+    assert api.post("/networks/", {"network": {}})[0] == 201
+    assert api.get(f"/networks/{network['id']}/tags/x/")[0] == 404
+    assert api.get("/")[0] == 200
 
 
 def test_bodies_that_are_none(api: Api) -> None:

@@ -86,6 +86,7 @@ def test_a_new_floating_ip_leads_nowhere(site: Site) -> None:
         "port_id": None,
         "fixed_ip_address": None,
         "status": "DOWN",
+        "status_reason": "",
         "port_details": None,
         "port_forwardings": [],
         "dns_name": "",
@@ -255,7 +256,10 @@ def test_a_floating_ip_that_works_stays_up_while_nothing_moves(site: Site) -> No
     fip = site.fip(port_id=port["id"])
     site.api.inside(lambda tx: tx.execute(update(FLOATINGIPS).values(status="ACTIVE")))
     assert changed(site.api, fip, port_id=port["id"])["status"] == "ACTIVE"
-    assert changed(site.api, fip, port_id=site.port()["id"])["status"] == "DOWN"
+    site.api.inside(lambda tx: tx.execute(update(FLOATINGIPS).values(status="DOWN", status_reason="so")))
+    assert changed(site.api, fip, port_id=port["id"])["status_reason"] == "so"
+    moved = changed(site.api, fip, port_id=site.port()["id"])
+    assert (moved["status"], moved["status_reason"]) == ("DOWN", "")
 
 
 def test_an_address_without_port_means_nothing(site: Site) -> None:

@@ -178,6 +178,7 @@ def test_more_at_once_than_anybody_may(api: Api) -> None:
         ("limit=" + "9" * 18, 200),
         ("limit=" + "9" * 19, 400),
         ("limit=%D9%A3", 400),
+        ("limit=", 400),
         ("name=%00", 400),
         ("%00=a", 400),
         ("marker=%00&limit=1", 400),

@@ -172,6 +172,7 @@ def test_what_nobody_hosts_is_down(api: Api, way: str) -> None:
         assert api.admin.delete(f"agents/{agent}")[0] == 204
     assert agents(api, made) == (["h1"] if way == "stopped" else [])
     assert _states(api, "floatingips") == {"DOWN"}
+    assert [row["status_reason"] for row in api.list("floatingips")] == ["The router is on no L3 agent that may work."]
     legs = api.admin.list("ports", f"device_id={made['id']}")
     assert [(row["status"], bool(row["status_reason"])) for row in legs] == [("DOWN", True)] * 2
     assert api.show("ports", workload["id"])["status"] == "ACTIVE"

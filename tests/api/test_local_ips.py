@@ -149,13 +149,13 @@ def test_association(api: Api, local_ip: Row, network: Row) -> None:
 
 def test_the_address_of_an_association(api: Api, local_ip: Row, network: Row) -> None:
     bare = api.make("ports", network_id=network["id"], fixed_ips=[])
-    several = api.make("ports", network_id=network["id"], fixed_ips=[{"ip_address": f"10.0.0.{n}"} for n in (5, 6)])
+    several = api.make("ports", network_id=network["id"], fixed_ips=[{"ip_address": f"10.0.0.{n}"} for n in (205, 206)])
     assert api.fault(associate(api, local_ip, bare)) == (400, "LocalIPNoIP")
     assert api.fault(associate(api, local_ip, several)) == (400, "LocalIPNoRequestedIP")
-    assert api.fault(associate(api, local_ip, several, fixed_ip="10.0.0.9")) == (400, "LocalIPRequestedIPNotFound")
+    assert api.fault(associate(api, local_ip, several, fixed_ip="10.0.0.209")) == (400, "LocalIPRequestedIPNotFound")
     assert api.fault(associate(api, local_ip, {"id": NOWHERE})) == (404, "PortNotFound")
     assert api.fault(associate(api, {"id": NOWHERE}, several)) == (404, "LocalIPNotFound")
-    assert associate(api, local_ip, several, fixed_ip="10.0.0.6")[1]["port_association"]["fixed_ip"] == "10.0.0.6"
+    assert associate(api, local_ip, several, fixed_ip="10.0.0.206")[1]["port_association"]["fixed_ip"] == "10.0.0.206"
 
 
 def test_several_at_once(api: Api, local_ip: Row, network: Row) -> None:

@@ -185,3 +185,32 @@ class TestDataplane:
         assert "logging" in {row["alias"] for row in api.list("extensions")}
         assert api.admin.list("log/loggable-resources") == [{"type": "security_group"}]
         assert made(api)["enabled"]
+
+    def test_ports_that_go_past_the_dataplane_are_not_logged(self, api: Api, backend: str) -> None:
+        """A port of SR-IOV is filtered by nobody who could write of it: its log would stay empty."""
+        network = api.make("networks")["id"]
+        direct = api.make("ports", network_id=network, **{"binding:vnic_type": "direct"})
+        answer = ask(api, target_id=direct["id"])
+        assert api.fault(answer) == (409, "LoggingTypeNotSupported")
+        assert "vnic type direct" in answer[1]["NeutronError"]["message"]
+        assert api.admin.list(LOGS) == []
+
+    def test_ports_of_a_card_in_switchdev_mode_are_logged_by_ovn(self, api: Api, backend: str) -> None:
+        network = api.make("networks")["id"]
+        port = api.make("ports", network_id=network, **{"binding:vnic_type": "direct"})
+        nova = api.as_("nova", "service")
+        profile = {"binding:profile": {"capabilities": ["switchdev"]}}
+        assert nova.put(f"ports/{port['id']}", {"port": profile})[0] == 200
+        assert ask(api, target_id=port["id"])[0] == {"linux": 409, "ovn": 201}[backend]
+
+
+class TestSeveralDataplanes:
+    @pytest.fixture
+    def options(self) -> dict[str, dict[str, Any]]:
+        return {"api": {"backends": ["linux", "ovn"]}}
+
+    def test_a_port_that_one_of_them_can_log(self, api: Api) -> None:
+        network = api.make("networks")["id"]
+        for vnic_type, status in (("normal", 201), ("vdpa", 201), ("direct", 409), ("macvtap", 409)):
+            port = api.make("ports", network_id=network, **{"binding:vnic_type": vnic_type})
+            assert ask(api, target_id=port["id"])[0] == status, vnic_type

@@ -336,14 +336,11 @@ def test_asking_makes_nothing_and_what_is_made_is_private(tmp_path: Path) -> Non
         answer = CliRunner().invoke(cli.main, ["migrate", *words, "--state-dir", str(folder)])
         return answer.exit_code, answer.output
 
-    mask = os.umask(0o022)
-    try:
-        for words in (("status",), ("upgrade", "--dry-run")):
-            assert "make all tables" in run(*words)[1]
-        assert not folder.exists()
-        assert run("upgrade") == (0, "make all tables\nmade\n")
-    finally:
-        os.umask(mask)
+    for words in (("status",), ("upgrade", "--dry-run")):
+        assert "make all tables" in run(*words)[1]
+    assert not folder.exists()
+    assert run("upgrade") == (0, "make all tables\nmade\n")
+    assert os.umask(0o022) == 0o022, "only while it writes"
     assert [oct(path.stat().st_mode & 0o777) for path in (folder, folder / "weft.db")] == ["0o700", "0o600"]
     assert run("status")[0] == 0
 

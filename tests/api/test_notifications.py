@@ -15,7 +15,7 @@ from falcon import testing
 
 from tests.api.conftest import Api, caller
 from tests.api.hosts import DHCP, L3, alive
-from weft import app, config
+from weft import app, config, usage
 from weft.events import consumer
 from weft.events.consumer import Consumer
 from weft.reconcile.doorbell import Doorbell
@@ -237,6 +237,25 @@ def test_one_statement_for_all_and_none_without(api: Api, tmp_path: Path) -> Non
     assert len(told) == len(silent)
     kinds = {entry.kind for entry in api.store.read(lambda connection: changes.after(connection, before))}
     assert changes.NOTIFICATION not in kinds
+
+
+def test_what_there_is(api: Api, sender: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As administrators see it, whosever it is."""
+    monkeypatch.setattr(usage, "PIECE", 2)
+    network = api.make("networks", name="a")
+    for _ in range(3):
+        api.make("ports", network_id=network["id"])
+    api.as_("p2").make("routers", name="r")
+    sender.clear()
+    assert usage.tell(api.config) == {"networks": 1, "subnets": 0, "ports": 3, "routers": 1, "floatingips": 0}
+    told = sender.messages()
+    shown = {kind: api.admin.list(kind) for kind in ("networks", "ports", "routers")}
+    assert [event for event, _ in told] == ["network.exists", *["port.exists"] * 3, "router.exists"]
+    assert told[0][1] == {"network": shown["networks"][0]}
+    assert sorted((said["port"] for _, said in told[1:4]), key=str) == sorted(shown["ports"], key=str)
+    assert told[4][1] == {"router": shown["routers"][0]}
+    with pytest.raises(usage.NobodyListens, match="oslo_messaging_notifications"):
+        usage.tell(config.load(api={"state_path": str(api.config.state_path)}))
 
 
 def test_as_the_file_configures_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -12,10 +13,12 @@ import pytest
 
 from tests.api.conftest import Api
 from tests.api.placement_server import PlacementServer
+from weft.backends.ovn import chassis
+from weft.events import bandwidths, placement
 from weft.events import consumer as consumers
-from weft.events import placement
 from weft.events.consumer import Consumer
 from weft.events.main import recipients
+from weft.reconcile.chassis import Reporter
 from weft.reconcile.doorbell import Doorbell
 from weft.resources import agent
 from weft.store.leader import Lease
@@ -179,6 +182,163 @@ def test_what_was_missed_is_made_up_for(api: Api, server: PlacementServer, netwo
         server.wait(lambda: one not in server.providers and hosts(server, two) is None)
     assert two in server.providers, "servers still have addresses of it there"
     assert of not in server.providers
+
+
+# Bandwidth of hosts of OVN.
+
+ROOM = "resource_provider_bandwidths=br-ex:10000:20000;rp_tunnelled:5000:"
+UNITS = {"allocation_ratio": 1.0, "min_unit": 1, "step_size": 1, "reserved": 0}
+
+
+class Chassis:
+    """A host of OVN that reports itself; `says` are its ovn-cms-options."""
+
+    def __init__(self, api: Api, host: str = "h1") -> None:
+        self.host, self.found = host, [chassis.parse(str(uuid4()), host, {})]
+        self.reporter, self.api = Reporter(api.config, api.store, lambda: self.found), api
+
+    def says(self, options: str, mappings: str = "physnet-1:br-ex") -> None:
+        settings = {"ovn-cms-options": options, "ovn-bridge-mappings": mappings}
+        self.found[:] = [chassis.parse(self.found[0].id, self.host, settings)]
+        self.reporter.write()
+
+    def gone(self) -> None:
+        self.found.clear()
+        (row,) = self.api.admin.list("agents", f"host={self.host}&binary=ovn-controller")
+        assert self.api.admin.delete(f"agents/{row['id']}")[0] == 204
+
+    def synced(self) -> bool | None:
+        (row,) = self.api.admin.list("agents", f"host={self.host}&binary=ovn-controller")
+        return row["resources_synced"]  # type: ignore[no-any-return]
+
+    def wait(self, synced: bool | None) -> None:
+        """Until its agent shows that."""
+        deadline = time.monotonic() + 20
+        while self.synced() is not synced:
+            assert time.monotonic() < deadline, self.synced()
+            time.sleep(0.02)
+
+
+def tree(server: PlacementServer) -> dict[str, tuple[str | None, dict[str, int]]]:
+    """Provider -> its parent, by their names, and the totals of what it has."""
+    names = {id: one["name"] for id, one in server.providers.items()}
+    return {
+        one["name"]: (
+            names.get(one["parent_provider_uuid"]),
+            {name: said["total"] for name, said in one["inventories"].items()},
+        )
+        for one in server.providers.values()
+    }
+
+
+AGENT = "h1:OVN Controller agent"
+WHOLE: dict[str, tuple[str | None, dict[str, int]]] = {
+    "h1": (None, {}),
+    AGENT: ("h1", {}),
+    f"{AGENT}:br-ex": (AGENT, {"NET_BW_EGR_KILOBIT_PER_SEC": 10000, "NET_BW_IGR_KILOBIT_PER_SEC": 20000}),
+    f"{AGENT}:rp_tunnelled": (AGENT, {"NET_BW_EGR_KILOBIT_PER_SEC": 5000}),
+}
+
+
+def by_name(server: PlacementServer, name: str) -> dict[str, Any]:
+    return next(one for one in server.providers.values() if one["name"] == name)
+
+
+def test_the_bandwidth_of_a_host(api: Api, server: PlacementServer) -> None:
+    host = Chassis(api)
+    server.add("h1")
+    with running(api):
+        host.says("")
+        assert host.synced() is None
+        host.says(f"enable-chassis-as-gw,{ROOM},resource_provider_inventory_defaults=allocation_ratio:2;reserved:100")
+        server.wait(lambda: tree(server) == WHOLE)
+        device = by_name(server, f"{AGENT}:br-ex")
+        wanted = {**UNITS, "allocation_ratio": 2.0, "reserved": 100, "total": 10000}
+        assert device["inventories"]["NET_BW_EGR_KILOBIT_PER_SEC"] == wanted
+        assert {"CUSTOM_PHYSNET_PHYSNET_1", "CUSTOM_VNIC_TYPE_NORMAL"} < set(device["traits"])
+        assert {"CUSTOM_NETWORK_TUNNEL_PROVIDER"} < set(by_name(server, f"{AGENT}:rp_tunnelled")["traits"])
+        host.wait(True)
+        host.says("resource_provider_bandwidths=br-ex:7000:")
+        one = ("h1", {}), (AGENT, {"NET_BW_EGR_KILOBIT_PER_SEC": 7000})
+        server.wait(lambda: tree(server) == {"h1": (None, {}), AGENT: one[0], f"{AGENT}:br-ex": one[1]})
+        host.says("")
+        server.wait(lambda: tree(server) == {"h1": (None, {})})
+        host.wait(None)
+        host.says(ROOM)
+        server.wait(lambda: tree(server) == WHOLE)
+        host.gone()
+        server.wait(lambda: tree(server) == {"h1": (None, {})})
+
+
+def test_an_agent_that_was_deleted_and_lives(api: Api, server: PlacementServer) -> None:
+    host = Chassis(api)
+    server.add("h1")
+    with running(api):
+        host.says(ROOM)
+        host.wait(True)
+        (row,) = api.admin.list("agents")
+        assert api.admin.delete(f"agents/{row['id']}")[0] == 204
+        host.reporter.write()
+        host.says(f"enable-chassis-as-gw,{ROOM}")
+        host.wait(True)
+        server.wait(lambda: tree(server) == WHOLE)
+
+
+def test_what_a_port_asks_for_is_what_a_device_has(api: Api, server: PlacementServer) -> None:
+    """By the traits and resource classes that both name, Placement finds the one for the other."""
+    policy = api.admin.make("qos/policies", name="q")["id"]
+    rule = {"minimum_bandwidth_rule": {"min_kbps": 100}}
+    assert api.admin.post(f"qos/policies/{policy}/minimum_bandwidth_rules", rule)[0] == 201
+    flat = {"provider:network_type": "flat", "provider:physical_network": "physnet-1"}
+    asked = {}
+    for device, kind in (("br-ex", flat), ("rp_tunnelled", {"provider:network_type": "vxlan"})):
+        network = api.admin.make("networks", **kind)["id"]
+        port = api.admin.make("ports", network_id=network, qos_policy_id=policy)
+        (asked[device],) = port["resource_request"]["request_groups"]
+    server.add("h1")
+    with running(api):
+        Chassis(api).says(ROOM)
+        server.wait(lambda: tree(server) == WHOLE)
+    for device, group in asked.items():
+        takes = [
+            one["name"]
+            for one in server.providers.values()
+            if set(group["required"]) <= set(one["traits"]) and set(group["resources"]) <= set(one["inventories"])
+        ]
+        assert takes == [f"{AGENT}:{device}"]
+
+
+def test_a_hypervisor_that_nova_has_not_made_yet(
+    api: Api, server: PlacementServer, network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else waits for it, and what could not be told is told later, though nothing changes here."""
+    monkeypatch.setattr(bandwidths, "AGAIN", 0.0)
+    monkeypatch.setattr(consumers, "LOOK_EVERY", 0.05)
+    host = Chassis(api, "h9")
+    with running(api):
+        host.says(f"{ROOM},resource_provider_hypervisors=br-ex:h1;rp_tunnelled:h1")
+        host.wait(False)
+        subnet(api, network[0], "10.1.0.0/24", network[1]["rack1"])
+        server.wait(lambda: inventory(server, network[1]["rack1"]) == (254, 2))
+        with server.heard:
+            server.add("h1")
+        server.wait(lambda: WHOLE.items() <= tree(server).items())
+        host.wait(True)
+
+
+def test_bandwidth_that_servers_use_stays(api: Api, server: PlacementServer) -> None:
+    host = Chassis(api)
+    server.add("h1")
+    with running(api):
+        host.says(ROOM)
+        host.wait(True)
+        used = by_name(server, f"{AGENT}:br-ex")["uuid"]
+        server.in_use.add(used)
+    with running(api):
+        host.says("resource_provider_bandwidths=rp_tunnelled:5000:")
+        server.wait(lambda: used in server.kept)
+        host.wait(True)
+    assert used in server.providers
 
 
 def test_it_is_configured_apart(api: Api) -> None:

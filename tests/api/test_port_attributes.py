@@ -91,6 +91,19 @@ def test_extensions_are_listed(api: Api, alias: str) -> None:
     assert api.get(f"extensions/{alias}")[0] == 200
 
 
+@pytest.mark.parametrize("backend", ["linux", "ovn"])
+class TestHintsThatNobodyHeeds:
+    @pytest.fixture
+    def options(self, backend: str) -> dict[str, dict[str, Any]]:
+        return {"api": {"backends": [backend]}}
+
+    def test_are_not_taken(self, api: Api, network: str) -> None:
+        assert not {"port-hints", "port-hint-ovs-tx-steering"} & {row["alias"] for row in api.list("extensions")}
+        status, body = post(api.admin, network_id=network, hints=STEERING)
+        assert status == 400 and "'hints'" in body["NeutronError"]["message"]
+        assert "hints" not in api.admin.make("ports", network_id=network)
+
+
 # data_plane_status
 
 

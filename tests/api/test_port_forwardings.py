@@ -9,6 +9,9 @@ import pytest
 
 from tests.api.conftest import Answer, Api
 from tests.api.test_floatingips import Site, change, connect, inside_subnet, outside_network
+from weft.backends.interface import Report, Status
+from weft.reconcile import status
+from weft.reconcile.cloud import CloudLoader
 from weft.registry.resource import Row
 
 
@@ -221,16 +224,21 @@ def test_a_port_with_a_floating_ip_is_not_forwarded_to(site: Site, fip: Row, por
     assert site.api.fault(ask(site, fip, port)) == (409, "PortHasBindingFloatingIP")
 
 
-def test_a_forwarded_port_may_get_a_floating_ip_unless_its_router_is_distributed(
-    site: Site, fip: Row, port: Row
-) -> None:
-    made(site, fip, port)
-    other = site.fip()
-    assert change(site.api, other, port_id=port["id"])[0] == 200
-    assert change(site.api, other, port_id=None)[0] == 200
-    for values in ({"admin_state_up": False}, {"distributed": True}):
-        assert site.api.admin.put(f"routers/{site.router['id']}", {"router": values})[0] == 200
-    assert site.api.fault(change(site.api, other, port_id=port["id"])) == (400, "PortHasPortForwarding")
+class TestDistributed:
+    @pytest.fixture
+    def options(self) -> dict[str, dict[str, Any]]:
+        return {"api": {"backend": "elsewhere"}}
+
+    def test_a_forwarded_port_gets_a_floating_ip_unless_its_router_is_distributed(
+        self, site: Site, fip: Row, port: Row
+    ) -> None:
+        made(site, fip, port)
+        other = site.fip()
+        assert change(site.api, other, port_id=port["id"])[0] == 200
+        assert change(site.api, other, port_id=None)[0] == 200
+        for values in ({"admin_state_up": False}, {"distributed": True}):
+            assert site.api.admin.put(f"routers/{site.router['id']}", {"router": values})[0] == 200
+        assert site.api.fault(change(site.api, other, port_id=port["id"])) == (400, "PortHasPortForwarding")
 
 
 def test_forwardings_hold_the_way_they_take(site: Site, fip: Row, port: Row) -> None:
@@ -362,3 +370,40 @@ def test_a_list_costs_the_same_however_long(site: Site, fip: Row, port: Row) -> 
                 assert len(site.api.list(path(fip))) == number
             counts.append(len(seen))
     assert counts[0] == counts[1] <= 3
+
+
+# What is true of them.
+
+
+def test_the_owner_reads_why_a_port_is_not_forwarded(site: Site, fip: Row, port: Row) -> None:
+    """By one of two gateways nothing is forwarded: that gateway's floating IP is down with the reason, the other is up."""
+    blue = outside_network(site.api, "198.18.0.0/24")
+    gateways = {"external_gateways": [{"network_id": blue["id"]}]}
+    path = f"routers/{site.router['id']}/add_external_gateways"
+    assert site.api.put(path, {"router": gateways})[0] == 200
+    other = site.api.make("floatingips", floating_network_id=blue["id"])
+    made(site, fip, port)
+    made(site, other, port, external_port=2222, internal_port=23)
+    loader = CloudLoader()
+    site.api.inside(loader.load)
+    router = loader.view.routers[site.router["id"]]
+    key, second = router.key, router.gateways[1].id
+
+    def told(found: Status) -> list[tuple[str, str]]:
+        report = Report(status={key: found})
+        site.api.inside(lambda tx: status.write(tx, report, loader.view.routers, ""))
+        rows = [site.api.show("floatingips", one["id"]) for one in (fip, other)]
+        return [(row["status"], row["status_reason"]) for row in rows]
+
+    up = ("ACTIVE", "")
+    assert told(Status(True, unforwarded={second: "no host has both"})) == [up, ("DOWN", "no host has both")]
+    assert told(Status(True, unforwarded={second: "x" * 300})) == [up, ("DOWN", "x" * 255)]
+    revision = site.api.show("floatingips", other["id"])["revision_number"]
+    told(Status(True, unforwarded={second: "x" * 300}))
+    assert site.api.show("floatingips", other["id"])["revision_number"] == revision
+    assert told(Status(False, "it is off")) == [("DOWN", "it is off")] * 2
+    assert told(Status(True)) == [up, up]
+    told(Status(True, unforwarded={second: "no host has both"}))
+    (one,) = site.api.list(f"floatingips/{other['id']}/port_forwardings")
+    assert site.api.delete(f"floatingips/{other['id']}/port_forwardings/{one['id']}")[0] == 204
+    assert site.api.show("floatingips", other["id"])["status_reason"] == ""

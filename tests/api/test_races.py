@@ -113,7 +113,7 @@ def test_one_counter_moves_for_all_without_a_try_in_vain(apis: Sequence[Api], ne
     with contextlib.ExitStack() as stack:
         told = [stack.enter_context(one.statements()) for one in {id(one.store): one for one in apis}.values()]
         assert outcomes(race(apis, asks[CLIENTS:])) == {201: CLIENTS}
-    tries = [one for statements in told for one in statements if one.startswith(f"INSERT INTO {table} ")]
+    tries = [one for statements in told for one in statements if f"INSERT INTO {table} " in one]
     assert len(tries) == CLIENTS
     assert used(apis[0], table[:-1]) == len(apis[0].list(collection))
 
@@ -143,7 +143,7 @@ def test_routers_get_their_legs_without_a_try_in_vain(apis: Sequence[Api], api: 
         told = [stack.enter_context(one.statements()) for one in {id(one.store): one for one in apis}.values()]
         for action in ("add", "remove"):
             assert outcomes(race(apis, [act(action, *pair) for pair in pairs])) == {200: CLIENTS}
-    made = [one for statements in told for one in statements if one.startswith("INSERT INTO ports ")]
+    made = [one for statements in told for one in statements if "INSERT INTO ports " in one]
     gone = [one for statements in told for one in statements if one.startswith("DELETE FROM ports ")]
     assert (len(made), len(gone)) == (CLIENTS, CLIENTS)
     assert used(api, "port") == 0
@@ -163,7 +163,7 @@ def test_rules_of_one_group_without_a_try_in_vain(apis: Sequence[Api], api: Api)
         revision = api.show("security-groups", group)["revision_number"]
         rules = api.list("security-group-rules", f"security_group_id={group}&protocol=tcp")
         assert outcomes(race(apis, [delete("security-group-rules", one["id"]) for one in rules])) == {204: CLIENTS}
-    tries = [one for statements in told for one in statements if one.startswith("INSERT INTO security_group_rules ")]
+    tries = [one for statements in told for one in statements if "INSERT INTO security_group_rules " in one]
     assert (revision, len(tries)) == (CLIENTS, CLIENTS)
     after = api.show("security-groups", group)
     assert (after["revision_number"], len(after["security_group_rules"])) == (2 * CLIENTS, before)
@@ -297,6 +297,49 @@ def test_a_pool(apis: Sequence[Api], api: Api) -> None:
     assert outcomes(race(apis, asks)) == {201: 4, "SubnetAllocationError": CLIENTS - 4}
     taken = [ip_network(one["cidr"]) for one in api.list("subnets")]
     assert sorted(map(str, taken)) == ["10.0.0.0/26", "10.0.0.128/26", "10.0.0.192/26", "10.0.0.64/26"]
+
+
+@pytest.mark.parametrize("round", range(3))
+def test_a_pool_shrinks_while_subnets_are_taken(apis: Sequence[Api], api: Api, round: int) -> None:
+    """A subnet came first, or has no place any more: none is outside of its pool."""
+    pool = api.make("subnetpools", name="x", prefixes=["10.0.0.0/25", "10.0.1.0/25"], default_prefixlen=26)["id"]
+    networks = [api.make("networks")["id"] for _ in range(CLIENTS)]
+    asks = [make("subnets", "subnet", network_id=one, ip_version=4, subnetpool_id=pool) for one in networks]
+    asks.insert(round * 2, lambda one: one.put(f"subnetpools/{pool}/remove_prefixes", {"prefixes": ["10.0.0.0/25"]}))
+    found = outcomes(race(apis, asks))
+    left = [ip_network(prefix) for prefix in api.show("subnetpools", pool)["prefixes"]]
+    taken = [ip_network(one["cidr"]) for one in api.list("subnets")]
+    assert all(any(one.subnet_of(prefix) for prefix in left) for one in taken)  # type: ignore[type-var]
+    assert found.keys() <= {201, 200, "IllegalSubnetPoolPrefixUpdate", "SubnetAllocationError"}
+    assert len(taken) == found[201] == 2 * len(left)
+
+
+@pytest.mark.parametrize("round", range(3))
+def test_a_subnet_goes_while_ports_come(apis: Sequence[Api], api: Api, network: str, round: int) -> None:
+    """It stays with those that were first, or it has gone and no port has an address in it."""
+    other = api.make("subnets", network_id=network, ip_version=4, cidr="10.0.1.0/24")["id"]
+    asks = [make("ports", "port", network_id=network, fixed_ips=[{"subnet_id": other}])] * CLIENTS
+    asks.insert(round * 2, delete("subnets", other))
+    found = outcomes(race(apis, asks))
+    having = [port["id"] for port in api.list("ports") for fixed in port["fixed_ips"] if fixed["subnet_id"] == other]
+    if 204 in found:
+        assert found.keys() <= {204, "InvalidInput", "SubnetNotFound"}
+        assert having == []
+    else:
+        assert found == {201: len(having), "SubnetInUse": 1} | {
+            name: n for name, n in found.items() if name == "InvalidInput"
+        }
+    assert used(api, "subnet") == len(api.list("subnets"))
+
+
+@pytest.mark.parametrize("round", range(3))
+def test_a_subnet_comes_while_ports_come(apis: Sequence[Api], api: Api, network: str, round: int) -> None:
+    """Addresses that workloads make up themselves (SLAAC) are known of every port, whoever was first."""
+    slaac = {"ipv6_ra_mode": "slaac", "ipv6_address_mode": "slaac"}
+    asks = [make("ports", "port", network_id=network)] * CLIENTS
+    asks.insert(round * 2, make("subnets", "subnet", network_id=network, ip_version=6, cidr="2001:db8::/64", **slaac))
+    assert outcomes(race(apis, asks)) == {201: CLIENTS + 1}
+    assert [len(port["fixed_ips"]) for port in api.list("ports")] == [2] * CLIENTS
 
 
 def test_one_interface(apis: Sequence[Api], api: Api) -> None:

@@ -222,11 +222,11 @@ def test_no_addresses_at_all(routed: Routed) -> None:
 
 
 def test_addresses_that_are_asked_for(routed: Routed) -> None:
-    assert placed(routed.port(fixed_ips=[{"subnet_id": routed.two}])) == [routed.two]
     assert placed(routed.port(fixed_ips=[{"ip_address": "10.2.0.77"}])) == [routed.two]
     both = [{"subnet_id": routed.one}, {"ip_address": "10.2.0.78"}]
     assert routed.api.fault(routed.port(fixed_ips=both)) == (400, "FixedIpsSubnetsNotOnSameSegment")
     assert set(placed(routed.port(fixed_ips=both, device_owner="network:distributed"))) == {routed.one, routed.two}
+    assert placed(routed.port(fixed_ips=[{"subnet_id": routed.two}])) == [routed.two]
     answer = routed.port("h1", fixed_ips=[{"subnet_id": routed.two}])
     assert routed.api.fault(answer) == (400, "InvalidInput")
     assert "host h1 is not connected to" in message(answer)

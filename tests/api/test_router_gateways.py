@@ -184,7 +184,9 @@ def test_the_first_is_changed_as_others_are(api: Api, red: Row, router: Row) -> 
 
 def test_of_several_on_a_network_an_address_says_which(api: Api, red: Row, router: Row) -> None:
     acted(api.admin, "add", router, on(red, "203.0.113.11"), on(red, "203.0.113.12"))
-    assert api.fault(act(api.admin, "update", router, on(red, enable_snat=False))) == (400, "UnableToMatchGateways")
+    answer = act(api.admin, "update", router, on(red, enable_snat=False))
+    assert api.fault(answer) == (400, "UnableToMatchGateways")
+    assert f"it has 2 on network {red['id']}, and one of their addresses" in answer[1]["NeutronError"]["message"]
     assert api.fault(act(api.admin, "update", router, on(red, "203.0.113.13"))) == (400, "UnableToMatchGateways")
     found = acted(api.admin, "update", router, on(red, "203.0.113.12", enable_snat=False))["external_gateways"]
     assert [(ips(one), one["enable_snat"]) for one in found] == [(["203.0.113.11"], True), (["203.0.113.12"], False)]
@@ -242,7 +244,9 @@ def test_when_the_first_goes_the_next_is_first(api: Api, red: Row, blue: Row, ro
 
 def test_removal_takes_an_address_at_its_word(api: Api, red: Row, router: Row) -> None:
     acted(api.admin, "add", router, on(red, "203.0.113.11"))
-    assert api.fault(act(api.admin, "remove", router, on(red, "203.0.113.12"))) == (400, "UnableToMatchGateways")
+    answer = act(api.admin, "remove", router, on(red, "203.0.113.12"))
+    assert api.fault(answer) == (400, "UnableToMatchGateways")
+    assert "with such an address" in answer[1]["NeutronError"]["message"]
 
 
 def test_whoever_knows_of_one_gateway_takes_all_away(api: Api, red: Row, blue: Row, router: Row) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from falcon import testing
 
 from tests.api import hosts
-from tests.api.conftest import Api
+from tests.api.conftest import Api, caller
 from tests.api.hosts import L3, alive
-from tests.api.test_l3_scheduling import agents, limited
+from tests.api.test_l3_scheduling import agents
 from tests.api.test_races import apis, outcomes, race  # noqa: F401 - fixture
 from tests.api.test_routers_interfaces import added, internal, outside, remove
+from weft import app
 from weft.reconcile.load import HostLoader
 from weft.registry.resource import Row
 from weft.resources import scheduling
@@ -302,40 +305,56 @@ def test_without_agents_nobody_needs_further_ports(api: Api) -> None:
     assert len(api.admin.list("networks")) == 2
 
 
-# Where the dataplane can do neither.
+# The flags themselves.
 
 
-class TestOneHost:
-    @pytest.fixture
-    def options(self) -> dict[str, dict[str, Any]]:
-        return {}
+@pytest.mark.parametrize("flag", ["ha", "distributed"])
+def test_only_administrators_see_and_choose_the_kind(api: Api, flag: str) -> None:
+    assert api.fault(api.post("routers", {"router": {flag: True}})) == (403, "PolicyNotAuthorized")
+    assert flag not in api.make("routers")
+    assert api.admin.make("routers")[flag] is False
+    assert api.admin.make("routers", **{flag: True})[flag] is True
 
-    def test_the_flags_are_known_but_not_promised(self, api: Api) -> None:
-        offered = {row["alias"] for row in api.list("extensions")}
-        assert not offered & {"dvr", "l3-ha", "network_ha", "router-admin-state-down-before-update"}
-        assert not offered & {"l3-agent-scheduler-ha-chassis-priority"}
-        assert {"dhcp_agent_scheduler", "l3_agent_scheduler"} <= offered
-        assert api.fault(api.post("networks", {"network": {"ha": True}})) == (400, "HTTPBadRequest")
 
-    def test_a_router_with_both_is_on_one_host_like_others(self, api: Api) -> None:
-        for host in ("h1", "h2"):
-            alive(api, L3, host)
-        made = router(api, distributed=True, ha=True)
-        assert (made["distributed"], made["ha"]) == (True, True)
-        added(api, made, subnet_id=internal(api)["id"])
-        assert states(api, made) == {"h1": "active"}
-        assert [leg["device_owner"] for leg in api.list("ports")] == [LEG]
-        assert len(api.admin.list("networks")) == 1
-        hosts.silent(api, "h1", 160)
-        limited(api, allow_automatic_l3agent_failover=True)
-        assert remove(api, made, subnet_id=api.list("subnets")[0]["id"])[0] == 200
-        assert api.admin.delete(f"routers/{made['id']}")[0] == 204
+@pytest.mark.parametrize("flag", ["ha", "distributed"])
+def test_a_running_router_does_not_change_its_kind(api: Api, flag: str) -> None:
+    path = f"routers/{api.admin.make('routers')['id']}"
+    assert api.fault(api.admin.put(path, {"router": {flag: True}})) == (400, "BadRequest")
+    assert api.admin.put(path, {"router": {"admin_state_up": False}})[0] == 200
+    status, body = api.admin.put(path, {"router": {flag: True}})
+    assert (status, body["router"][flag]) == (200, True)
 
-    def test_flavors_of_such_routers_are_not_there(self, api: Api) -> None:
-        assert [row["name"] for row in api.list("service-providers")] == ["single_node"]
-        driver = "neutron.services.l3_router.service_providers.dvr.DvrDriver"
-        answer = api.admin.post("service_profiles", {"service_profile": {"driver": driver}})
-        assert api.fault(answer) == (404, "ServiceProfileDriverNotFound")
+
+def test_ha_may_change_in_the_request_that_switches_off_but_distributed_may_not(api: Api) -> None:
+    path = f"routers/{api.admin.make('routers')['id']}"
+    answer = api.admin.put(path, {"router": {"distributed": True, "admin_state_up": False}})
+    assert api.fault(answer) == (400, "BadRequest")
+    assert api.admin.put(path, {"router": {"ha": True, "admin_state_up": False}})[0] == 200
+
+
+def test_a_router_outlives_the_dataplane_that_could(api: Api) -> None:
+    """With another one on the same database it is a router like others, and nothing of it stays behind."""
+    for host in ("h1", "h2"):
+        alive(api, L3, host, agent_mode="dvr_snat")
+    made = router(api, ha=True, distributed=True)
+    inside = internal(api)
+    added(api, made, subnet_id=inside["id"])
+    external, _ = outside(api.admin, made)
+    assert ports(api, SNAT)
+    assert set(states(api, made)) == {"h1", "h2"}
+    settings = replace(api.config, api=replace(api.config.api, backends=("linux",)))
+    client = testing.TestClient(app.make_api(settings, caller, store=api.store))
+    there = replace(api, client=client, config=settings)
+    shown = there.admin.show("routers", made["id"])
+    assert (shown["name"], shown["status"]) == (made["name"], "ACTIVE")
+    assert not shown.keys() & {"ha", "distributed"}
+    changes = {"admin_state_up": False, "name": "other"}
+    assert there.put(f"routers/{made['id']}", {"router": changes})[0] == 200
+    assert api.admin.show("routers", made["id"])["ha"] is True
+    assert remove(there, made, subnet_id=inside["id"])[0] == 200
+    assert there.delete(f"routers/{made['id']}")[0] == 204
+    assert there.admin.list("ports") == []
+    assert {one["id"] for one in there.admin.list("networks")} == {inside["network_id"], external["id"]}
 
 
 # Flavors, and attributes that say something of the router as a whole.

@@ -97,32 +97,6 @@ def test_the_quota_counts_routers(api: Api) -> None:
     api.make("routers")
 
 
-# Kinds.
-
-
-def test_only_administrators_see_and_choose_the_kind(api: Api) -> None:
-    for flag in ("ha", "distributed"):
-        assert api.fault(api.post("routers", {"router": {flag: True}})) == (403, "PolicyNotAuthorized")
-        assert flag not in api.make("routers")
-        assert api.admin.make("routers")[flag] is False
-        assert api.admin.make("routers", **{flag: True})[flag] is True
-
-
-@pytest.mark.parametrize("flag", ["ha", "distributed"])
-def test_a_running_router_does_not_change_its_kind(api: Api, flag: str) -> None:
-    router = api.admin.make("routers")
-    assert api.fault(set_router(api.admin, router, **{flag: True})) == (400, "BadRequest")
-    assert set_router(api.admin, router, admin_state_up=False)[0] == 200
-    status, body = set_router(api.admin, router, **{flag: True})
-    assert (status, body["router"][flag]) == (200, True)
-
-
-def test_ha_may_change_in_the_request_that_switches_off_but_distributed_may_not(api: Api) -> None:
-    router = api.admin.make("routers")
-    assert api.fault(set_router(api.admin, router, distributed=True, admin_state_up=False)) == (400, "BadRequest")
-    assert set_router(api.admin, router, ha=True, admin_state_up=False)[0] == 200
-
-
 # Gateway.
 
 
@@ -394,7 +368,17 @@ def test_adding_what_is_there_changes_nothing(api: Api, routed: tuple[Row, Row])
     assert change_routes(api, routed[0], "add", [ROUTE])[1]["router"] == before
 
 
-@pytest.mark.parametrize("body", [{}, {"routes": []}, {"router": []}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"routes": []},
+        {"router": []},
+        {"router": {}},
+        {"router": {"routes": [], "name": "x"}},
+        {"router": {"routes": []}, "more": 1},
+    ],
+)
 def test_the_body_of_route_actions_names_the_router(api: Api, routed: tuple[Row, Row], body: Any) -> None:
     assert api.fault(api.put(f"routers/{routed[0]['id']}/add_extraroutes", body)) == (400, "HTTPBadRequest")
 

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from tests.api.test_up import PATIENCE, alive, ask, children, eventually
+from tests.api.test_up import alive, ask, children
+from tests.waiting import PATIENCE, wait_until
 from weft import config
 from weft.store import leader, processes
 from weft.store.engine import Store
@@ -97,7 +98,7 @@ def test_processes_serve_one_database_until_a_signal(file: Path, keystone: dict[
         _, _, found = ask(url, "/v2.0/networks", "GET", headers)
         assert [network["id"] for network in found["networks"]] == [made["network"]["id"]]
     assert ask(keystone["network_url"], "/v2.0/networks", "GET", headers)[2] == {"networks": []}
-    now = eventually(lambda: len(found := children(weft.process.pid)) == 3 and found)
+    now = wait_until(lambda: len(found := children(weft.process.pid)) == 3 and found)
     code, errors = weft.end(signal.SIGTERM)
     assert code == 0
     assert "was killed by SIGKILL" in errors
@@ -189,7 +190,7 @@ class Cloud:
         self.weft.process.send_signal(signal.SIGHUP)
         if kill:
             os.kill(kill, signal.SIGKILL)
-        eventually(lambda: self.log.read_text().count(says) > before)
+        wait_until(lambda: self.log.read_text().count(says) > before)
 
     def workers(self) -> set[int]:
         return set(children(self.weft.process.pid))
@@ -229,7 +230,7 @@ def test_a_reload_replaces_every_process_and_refuses_no_request(cloud: Cloud) ->
         third = cloud.workers()
         assert {cloud.name() for _ in range(20)} == {"http://third/v2.0/"}
         many = load.answered
-        eventually(lambda: load.answered > many + 50)
+        wait_until(lambda: load.answered > many + 50)
     finally:
         load.end()
     assert (len(first), len(second), len(third)) == (3, 4, 2)
@@ -242,7 +243,7 @@ def test_a_worker_is_killed_during_a_reload(cloud: Cloud) -> None:
     for _ in range(2):
         before = cloud.workers()
         cloud.reload(": reloaded", kill=max(before))
-        eventually(lambda: len(cloud.workers()) == 3)
+        wait_until(lambda: len(cloud.workers()) == 3)
         assert not cloud.workers() & before
         assert ask(cloud.url)[0] == 200
 
@@ -279,12 +280,12 @@ def test_every_process_looks_at_policy_files(cloud: Cloud, keystone: dict[str, A
 
     assert answers() == {200}
     policy.write_text('{"create_network": "!"}')
-    eventually(lambda: answers() == {403})
+    wait_until(lambda: answers() == {403})
     policy.write_text('{"create_network": ')
     said = "cannot be read; the rules stay as they were"
-    eventually(lambda: answers() == {403} and cloud.log.read_text().count(said) == 2)
+    wait_until(lambda: answers() == {403} and cloud.log.read_text().count(said) == 2)
     policy.unlink()
-    eventually(lambda: answers() == {200})
+    wait_until(lambda: answers() == {200})
 
 
 def test_of_two_services_one_keeps_house(file: Path, tmp_path: Path, database: str) -> None:
@@ -300,10 +301,10 @@ def test_of_two_services_one_keeps_house(file: Path, tmp_path: Path, database: s
     def keepers() -> list[str]:
         return [str(one.pid) for one in store.read(lambda c: processes.alive(c, 60)) if one.name == "keeper"]
 
-    first = eventually(holder)
+    first = wait_until(holder)
     two = Weft("serve", "--config", str(file), "--json", env=env)
     told = two.ready()["processes"]
-    eventually(lambda: str(told["keeper"]) in keepers())
+    wait_until(lambda: str(told["keeper"]) in keepers())
     assert len(keepers()) == 2
     assert holder() == first
     assert one.end(signal.SIGTERM)[0] == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -95,9 +97,9 @@ def test_where_a_binding_failed_the_reason_stays(api: Api, network: str) -> None
             api, network, LINUX, **{"binding:vnic_type": "direct"}
         ): f"host {LINUX} has Linux bridges: vnic type direct is not supported there, only normal is",
         port(
-            api, network, OVN, **{"binding:vnic_type": "vdpa"}
-        ): f"host {OVN} has OVN: vnic type vdpa is not supported "
-        "there, only normal, vhost-vdpa, remote-managed, direct, macvtap, direct-physical, baremetal are",
+            api, network, OVN, **{"binding:vnic_type": "smart-nic"}
+        ): f"host {OVN} has OVN: vnic type smart-nic is not supported "
+        "there, only normal, vdpa, remote-managed, direct, macvtap, direct-physical, baremetal are",
     }
     tell(api, "", False, *refused)
     for id, reason in refused.items():
@@ -152,3 +154,67 @@ def test_routers_are_ovns_where_the_agents_are_switched_off(api: Api, network: s
     assert api.admin.put(f"routers/{router}/add_router_interface", {"subnet_id": subnet})[0] == 200
     hosts.alive(api, hosts.L3, LINUX)
     assert set(view(api).routers) == {router}
+
+
+def test_tunnels_of_two_kinds_do_not_meet(api: Api, network: str) -> None:
+    """A network that tunnels carry is of the kind of hosts where it was first; elsewhere it is refused, and says so."""
+    vxlan = api.admin.make("networks", name="v", **{"provider:network_type": "vxlan"})["id"]
+    reason = f"host {OVN} has OVN, whose tunnels do not reach the network's ports on hosts with Linux bridges"
+    first = port(api, vxlan, LINUX)
+    second = port(api, vxlan, OVN)
+    assert (shown(api, first)[1], shown(api, second)) == ("", ("DOWN", reason))
+    assert shown(api, port(api, vxlan, LINUX))[1] == ""
+    status_code, body = api.as_("nova", "service").post(f"ports/{first}/bindings", {"binding": {"host": OVN}})
+    assert (status_code, body["NeutronError"]["type"]) == (409, "PortBindingError"), body
+    both = [{"network_id": network, "binding:host_id": host} for host in (LINUX, OVN)]
+    assert [one["status_reason"] for one in api.admin.post("ports", {"ports": both})[1]["ports"]] == ["", ""]
+
+
+def test_a_bulk_is_of_one_kind(api: Api, network: str) -> None:
+    vxlan = api.admin.make("networks", name="v", **{"provider:network_type": "vxlan"})["id"]
+    wanted = [{"network_id": vxlan, "binding:host_id": host} for host in (OVN, LINUX, OVN)]
+    made = api.admin.post("ports", {"ports": wanted})[1]["ports"]
+    assert [one["binding:vif_type"] for one in made] == ["ovs", "binding_failed", "ovs"]
+    alone = [one["id"] for one in made]
+    for id in (alone[0], alone[2]):
+        assert api.admin.delete(f"ports/{id}")[0] == 204
+    status_code, body = api.admin.put(f"ports/{alone[1]}", {"port": {"name": "again"}})
+    assert status_code == 200 and body["port"]["binding:vif_type"] == "bridge", "the last of the others is gone"
+
+
+def test_two_who_are_first_at_once(api: Api, network: str) -> None:
+    """One of them is: the other is told, and not left with ports that hear nothing of each other."""
+    for number in range(8):
+        vxlan = api.admin.make("networks", name=f"v{number}", **{"provider:network_type": "vxlan"})["id"]
+        together = Barrier(2)
+
+        def attach(host: str, vxlan: str = vxlan, together: Barrier = together) -> str:
+            together.wait()
+            return str(api.admin.make("ports", network_id=vxlan, **{"binding:host_id": host})["binding:vif_type"])
+
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(attach, (LINUX, OVN)))
+        assert found.count("binding_failed") == 1, found
+
+
+def test_a_router_behind_the_tunnels_of_others_says_so(api: Api, network: str) -> None:
+    """Its leg is down as long as all ports there are of the other kind."""
+    vxlan = api.make("networks", name="v")["id"]
+    subnet = api.make("subnets", network_id=vxlan, cidr="10.2.0.0/24", ip_version=4)["id"]
+    router = api.make("routers", name="r")["id"]
+    leg = api.put(f"routers/{router}/add_router_interface", {"subnet_id": subnet})[1]["port_id"]
+
+    def made_by(host: str, backend: str) -> tuple[str, str]:
+        found = view(api, CloudLoader()).routers
+        told = Report(status={Key("router", router): Status(True)})
+        api.inside(lambda tx: status.write(tx, told, found, host, backend))
+        return shown(api, leg)
+
+    assert made_by(LINUX, "linux") == ("ACTIVE", "")
+    there = port(api, vxlan, OVN)
+    reason = "its router is made by Linux bridges, whose tunnels do not reach the network's ports on hosts with OVN"
+    assert made_by(LINUX, "linux") == ("DOWN", reason)
+    assert made_by("", "ovn") == ("ACTIVE", "")
+    made_by(LINUX, "linux")
+    assert api.admin.delete(f"ports/{there}")[0] == 204
+    assert made_by(LINUX, "linux") == ("ACTIVE", "")

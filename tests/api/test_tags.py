@@ -34,6 +34,8 @@ def test_what_is_no_tag(api: Api) -> None:
     assert api.fault(api.put(path, {"tags": ["a", "a"]})) == (400, "InvalidInput")
     assert api.fault(api.put(path, {"tags": "a"})) == (400, "InvalidInput")
     assert api.fault(api.put(path, {})) == (400, "InvalidInput")
+    for method in (api.put, api.post):
+        assert api.fault(method(path, {"tags": ["a"], "more": {}})) == (400, "HTTPBadRequest")
     assert api.fault(api.put(path, {"tags": [str(n) for n in range(51)]})) == (400, "BadRequest")
 
 

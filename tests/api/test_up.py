@@ -19,20 +19,11 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from tests.waiting import PATIENCE, wait_until
 from weft import up as up_module
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(__file__).with_name("up_programs.py")
-PATIENCE = 30.0
-
-
-def eventually(what: Callable[[], Any]) -> Any:
-    """The first true answer of `what`."""
-    deadline = time.monotonic() + PATIENCE
-    while not (answer := what()):
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.02)
-    return answer
 
 
 def alive(pid: int) -> bool:
@@ -167,7 +158,7 @@ def test_a_killed_child_is_started_again_and_no_request_is_refused(start: Start)
         # the listening socket outlives who accepts from it: both services answer at once
         assert ask(up.network)[0] == 200
         assert ask(up.identity, "/v3")[0] == 200
-        (new,) = eventually(lambda: [p for p in children(up.process.pid) if p not in up.pids])
+        (new,) = wait_until(lambda: [p for p in children(up.process.pid) if p not in up.pids])
         assert all(alive(other) for other in others)
         up.told["processes"][name] = new
         assert f"{name} was killed by SIGKILL" in up.log()
@@ -181,7 +172,7 @@ def test_a_child_that_keeps_dying_pauses_longer_and_longer_and_disturbs_nobody(s
     up = start().wait_ready()
     (up.folder / "die").touch()
     os.kill(up.told["processes"]["dataplane"], signal.SIGKILL)
-    eventually(lambda: up.log().count("dataplane ended with 7") >= 4)
+    wait_until(lambda: up.log().count("dataplane ended with 7") >= 4)
     pauses = [float(line.split(" in ")[1].split()[0]) for line in up.log().splitlines() if "starts again" in line]
     assert pauses[:5] == [0.05, 0.1, 0.2, 0.4, 0.8]
     assert ask(up.network)[2]["pid"] == up.told["processes"]["api"]

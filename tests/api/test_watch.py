@@ -310,6 +310,7 @@ def test_refusals(api: Api, server: Server) -> None:
     assert server.refused(colour="blue") == (400, "HTTPBadRequest")
     assert server.refused(collection="nothings") == (400, "HTTPBadRequest")
     assert server.refused(since="abc") == (400, "HTTPBadRequest")
+    assert server.refused(since="1", last_event_id="abc") == (400, "HTTPBadRequest")
     assert server.refused(since="9" * 18) == (410, "WatchExpired")
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     connection.request("GET", "/v2.0/watch")

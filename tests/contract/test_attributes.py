@@ -26,6 +26,7 @@ DEVIATIONS: dict[tuple[str, str, str], str] = {
     ("binding", "project_id", "visible"): "the reference declares it and never sends it",
     ("binding", "tenant_id", "visible"): "the reference declares it and never sends it",
     ("trunk", "status_reason", "name"): "as of ports",
+    ("floatingip", "status_reason", "name"): "as of ports",
     ("port", "status_reason", "name"): "Weft's own: every status that is not good has a reason that its owner can read",
     ("network", "qos_policy_id", "default"): "absent means the project's default policy, null means none",
     ("security_group", "stateful", "default"): "absent means the project's or the system's default statefulness",

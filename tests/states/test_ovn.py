@@ -16,9 +16,10 @@ from tests.states.steps import Site
 from tests.states.test_states import WAYS, Way, golden, straight
 from weft.backends.ovn import render
 from weft.backends.ovn.around import Neighbours
+from weft.backends.ovn.paired import NONE
 from weft.backends.ovn.rows import MARK, REVISION, Hold, Ref, Row
 from weft.config import Config
-from weft.logical.model import HostView, LogicalPort
+from weft.logical.model import HostView, LogicalPort, PortGroup
 from weft.reconcile.cloud import CloudLoader
 
 CONFIG = Config()
@@ -42,7 +43,8 @@ def written(view: HostView) -> str:
     for key in render.keys(view)[1:]:  # the group that drops is the same in every state
         value = view.of(key.kind)[key.id]
         around = neighbours.around(value) if isinstance(value, LogicalPort) else render.ALONE
-        for row in sorted(render.rows(view, key, CONFIG, around, places), key=lambda row: row.ref):
+        paired = neighbours.paired.around(value) if isinstance(value, PortGroup) else NONE
+        for row in sorted(render.rows(view, key, CONFIG, around, places, paired), key=lambda row: row.ref):
             lines += _row(row)
     return "\n".join(lines) + "\n"
 

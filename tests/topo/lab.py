@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import socket
 import struct
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +14,7 @@ from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
 from tests.topo import frames
+from tests.topo.flood import Flood
 from weft.backends.interface import Report
 from weft.backends.linux import names, netns
 from weft.backends.linux.backend import LinuxBackend
@@ -35,8 +34,8 @@ from weft.logical.model import (
     Segment,
 )
 
-PATIENCE = 0.25
-"""Seconds after which a packet that has not arrived in this one machine never will."""
+PATIENCE = 0.5
+"""Seconds after which a packet that the kernel alone carries has arrived, or never will."""
 
 _SOL_PACKET, _AUXDATA = 263, 8
 _serial = itertools.count(1)
@@ -91,8 +90,10 @@ class Lab:
     """One host: `view` is what should be, `backend` makes it so. Names of things are short words, ids their UUIDs.
 
     Of the frames of the scenarios, `stricter` and `looser` name those that this dataplane judges otherwise than Linux does.
+    `patience`: seconds in which what is sent has to arrive.
     """
 
+    patience: float = PATIENCE
     stricter: frozenset[str] = frozenset()
     looser: frozenset[str] = frozenset()
 
@@ -113,7 +114,8 @@ class Lab:
         if netns.exists(self.host):
             with contextlib.closing(Links(self.host)) as links:
                 links.apply([Delete(name) for name in links.dump() if name != "lo"])
-        for namespace in self._namespaces:
+        beside = (name for name in netns.names() if name.startswith(f"{self.host}-"))  # of services of its networks
+        for namespace in (*self._namespaces, *beside):
             netns.delete(namespace)
 
     # what should be
@@ -253,19 +255,20 @@ class Lab:
 
     def socket(self, name: str, family: int, kind: int, protocol: int = 0) -> socket.socket:
         made = netns.open_socket(self.workloads[name].namespace, family, kind, protocol)
-        made.settimeout(PATIENCE)
+        made.settimeout(self.patience)
         return made
 
-    def pings(self, source: str, address: str, patience: float = PATIENCE) -> bool:
+    def pings(self, source: str, address: str, patience: float | None = None) -> bool:
         """Whether an ICMP echo is answered."""
         six = ":" in address
         family, protocol = (socket.AF_INET6, 58) if six else (socket.AF_INET, 1)
         with self.socket(source, family, socket.SOCK_RAW, protocol) as raw:
-            raw.settimeout(patience)
             number = next(_serial) & 0xFFFF
+            end = time.monotonic() + (patience or self.patience)
             with contextlib.suppress(OSError):
                 raw.sendto(frames.echo(128 if six else 8, number), (address, 0))
-                while True:
+                while True:  # the socket hears what others are answered too
+                    raw.settimeout(max(end - time.monotonic(), 0.001))
                     data, _ = raw.recvfrom(2048)
                     icmp = data if six else data[20:]
                     if icmp[0] == (129 if six else 0) and icmp[4:6] == struct.pack(">H", number):
@@ -293,7 +296,7 @@ class Lab:
             try:
                 client.connect((address, port))
                 server = stack.enter_context(listener.accept()[0])
-                server.settimeout(PATIENCE)
+                server.settimeout(self.patience)
             except OSError:
                 yield None
                 return
@@ -333,7 +336,7 @@ class Lab:
                 if address != self.workloads[source].ip:
                     with contextlib.suppress(OSError):
                         mouths[source].sendto(f"{source} {target}".encode(), (address, port))
-            end = time.monotonic() + PATIENCE
+            end = time.monotonic() + self.patience
             for name, listener in listeners.items():
                 with contextlib.suppress(OSError):
                     while True:
@@ -354,7 +357,7 @@ class Lab:
         with self._packets(target) as ear, self._packets(source) as mouth:
             for frame in kinds.values():
                 mouth.send(frame)
-            end = time.monotonic() + PATIENCE
+            end = time.monotonic() + self.patience
             with contextlib.suppress(TimeoutError):
                 while len(found) < len(kinds):
                     ear.settimeout(max(end - time.monotonic(), 0.001))
@@ -373,13 +376,11 @@ class Lab:
     @contextlib.contextmanager
     def flood(self, source: str, address: str, rate: int = 100) -> Iterator[Flood]:
         """`rate` echo requests a second, until the block ends; then `lost` says how many were not answered."""
-        with self.socket(source, socket.AF_INET, socket.SOCK_RAW, 1) as raw:
-            flood = Flood(raw, address, rate)
-            flood.start()
-            try:
-                yield flood
-            finally:
-                flood.stop()
+        flood = Flood(self.workloads[source].namespace, address, rate)
+        try:
+            yield flood
+        finally:
+            flood.stop()
 
 
 def _whole(ear: socket.socket) -> bytes:
@@ -390,45 +391,3 @@ def _whole(ear: socket.socket) -> bytes:
         if status & 0x10:
             frame = frame[:12] + struct.pack(">HH", kind, tag) + frame[12:]
     return frame
-
-
-class Flood:
-    """A steady stream of pings."""
-
-    def __init__(self, raw: socket.socket, address: str, rate: int) -> None:
-        self._raw, self._address, self._pause = raw, address, 1 / rate
-        self._ending = threading.Event()
-        self._identity = os.getpid() & 0xFFFF
-        self._threads = [threading.Thread(target=each, daemon=True) for each in (self._send, self._receive)]
-        self.sent: set[int] = set()
-        self.answered: set[int] = set()
-
-    @property
-    def lost(self) -> set[int]:
-        return self.sent - self.answered
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        self._ending.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _send(self) -> None:
-        number = 0
-        while not self._ending.wait(self._pause):
-            number += 1
-            self._raw.sendto(frames.echo(8, self._identity, number), (self._address, 0))
-            self.sent.add(number)
-
-    def _receive(self) -> None:
-        last = None
-        while last is None or time.monotonic() < last:
-            if self._ending.is_set() and last is None:
-                last = time.monotonic() + PATIENCE
-            with contextlib.suppress(TimeoutError):
-                data, _ = self._raw.recvfrom(2048)
-                if data[20] == 0 and struct.unpack_from(">H", data, 24)[0] == self._identity:
-                    self.answered.add(struct.unpack_from(">H", data, 26)[0])

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tests.ovn_lab import Ovn, run, wait_until
+from tests.ovn_lab import Ovn, run
 from tests.ovn_workload import Device, plug, unplug
 from tests.topo import lab, router_lab, services_lab
+from tests.waiting import wait_until
 from weft import config as configuration
 from weft.backends.interface import Report
 from weft.backends.linux import netns
@@ -123,6 +124,7 @@ class Wire:
 class OvnLab(lab.Lab):
     """As `Lab`; a port that does not say is on the next host in turn, so that neighbours are usually not on one host."""
 
+    patience = 1.5  # what is lost while a process looks is asked for again a second later (ARP)
     stricter = frozenset(
         {
             # ovn-controller's port security (23.03) knows a sender without address only of packets of DHCP
@@ -208,7 +210,8 @@ class OvnLab(lab.Lab):
     def sniff(self, host: str, link: str, expression: str) -> Iterator[Wire]:
         """What passes by a link of that host until the block ends."""
         namespace = self.cloud.chassis[host].namespace
-        line = ["nsenter", f"--net=/run/netns/{namespace}", "tcpdump", "-nneUl", "-i", link, expression]
+        line = ["nsenter", f"--net=/run/netns/{namespace}", "tcpdump", "--immediate-mode", "-nneUl"]
+        line += ["-i", link, expression]
         process = subprocess.Popen(line, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert process.stderr is not None
         while "listening on" not in process.stderr.readline():
@@ -217,13 +220,17 @@ class OvnLab(lab.Lab):
         try:
             yield wire
         finally:
-            time.sleep(lab.PATIENCE)  # tcpdump hands over what the kernel gave it late
+            time.sleep(lab.PATIENCE)  # it prints what it was given a moment later
             process.terminate()
             wire.seen = (process.communicate(timeout=10)[0] or "").splitlines()
 
     def forget(self, namespace: str) -> None:
         """A machine outside goes."""
         netns.delete(namespace)
+
+    def pings(self, source: str, address: str, patience: float | None = None) -> bool:
+        """The first may be lost while processes look for who is next."""
+        return super().pings(source, address, patience) or super().pings(source, address, patience)
 
     def attach(self, name: str) -> None:
         """It is attached by being plugged."""
@@ -242,6 +249,8 @@ class OvnRouterLab(router_lab.Lab):
 
     underway = 3  # flows of a logical router are replaced, not changed
     hides_neighbours = False
+    datagrams = 8  # the first is lost now and then, while the gateway's host looks for who is next
+    patience = 4
     closed = TimeoutError
     most_forwarded = FORWARDED_PORTS
 
@@ -256,14 +265,7 @@ class OvnRouterLab(router_lab.Lab):
         self._outside: list[str] = []
 
     def close(self) -> None:
-        for process in self._running:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-            if process.stdout:
-                process.stdout.close()
-        for sock in self._sockets:
-            sock.close()
+        self._end_probes()
         self.plane.close()
         for name in self._outside:
             netns.delete(name)
@@ -289,6 +291,14 @@ class OvnRouterLab(router_lab.Lab):
         if lo:
             self.sh(namespace, f"ip addr add {lo} dev lo {'nodad' if ':' in lo else ''}")
         return namespace
+
+    def ping(self, namespace: str, to: str, count: int = 2, options: str = "") -> router_lab.Pings:
+        """What is lost at first, while processes look for who is next, does not count; what is lost three times does."""
+        for last in (False, False, True):
+            found = super().ping(namespace, to, count, options)
+            if last or not found.lost or "From " in found.output or "error" in found.output:
+                break
+        return found
 
     def _port(self, name: str, switch: str, mac: str, cidrs: Iterable[str]) -> LogicalPort:
         addresses: tuple[Address, ...] = tuple(map(router_lab.address, cidrs))
@@ -332,6 +342,9 @@ class OvnRouterLab(router_lab.Lab):
         tables = {"Logical_Router": "name", "Logical_Router_Port": "networks"}
         found = [str(row[column]) for table, column in tables.items() for row in self.cloud.nb.rows(table, column)]
         return [name for name in found if not name.startswith("[") or address in name]
+
+    def limits(self) -> bool:
+        return bool(self.cloud.nb.rows("QoS", "match"))
 
     def audit(self) -> list[str]:
         report = self.plane.set(None)

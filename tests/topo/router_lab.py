@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import select
 import socket
 import struct
 import subprocess
@@ -12,9 +13,10 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_interface
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import NAMESPACE_OID, uuid5
 
+from tests.topo.flood import Flood, Pings
 from weft.backends.interface import Report
 from weft.backends.linux import names, netns
 from weft.backends.linux.links import Create, Delete, Link, Links
@@ -91,38 +93,29 @@ def router(
     )
 
 
-@dataclass(slots=True)
-class Pings:
-    """What a ping that ran reported."""
-
-    sent: int
-    received: int
-    output: str
-
-    @property
-    def lost(self) -> int:
-        return self.sent - self.received
-
-
 @dataclass
 class Lab:
     """Everything below one prefix; `close` removes it. `view` is what the routers are told.
 
     `underway`: packets that may be lost where something is changed that they have to do with. `hides_neighbours`: who goes
     to a floating IP of its own network is seen as the router, without SNAT too. `closed`: what a client meets at a port of
-    a floating IP that leads nowhere. `most_forwarded`: ports of a range that are forwarded.
+    a floating IP that leads nowhere. `most_forwarded`: ports of a range that are forwarded. `datagrams`: how many are sent
+    until one is heard. `patience`: seconds in which a packet has to be answered.
     """
 
     underway: ClassVar[int] = 0
     hides_neighbours: ClassVar[bool] = True
     closed: ClassVar[type[OSError]] = ConnectionRefusedError
     most_forwarded: ClassVar[int] = 65535
+    datagrams: ClassVar[int] = 1
+    patience: ClassVar[int] = 2
 
     prefix: str
     view: HostView = field(init=False)
     routers: Routers = field(init=False)
     _sockets: list[socket.socket] = field(default_factory=list)
     _running: list[subprocess.Popen[str]] = field(default_factory=list)
+    _floods: list[Flood] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.prefix = f"{self.prefix}r{next(_serial)}"
@@ -133,6 +126,16 @@ class Lab:
 
     def close(self) -> None:
         self.routers.close()
+        self._end_probes()
+        self.links.apply([Delete(link.name) for link in self.links.dump().values() if link.name != "lo"])
+        self.links.close()
+        for name in netns.names():
+            if name == self.prefix or name.startswith(f"{self.prefix}-"):
+                netns.delete(name)
+
+    def _end_probes(self) -> None:
+        for flood in self._floods:
+            flood.stop()
         for process in self._running:
             if process.poll() is None:
                 process.kill()
@@ -141,11 +144,6 @@ class Lab:
                 process.stdout.close()
         for sock in self._sockets:
             sock.close()
-        self.links.apply([Delete(link.name) for link in self.links.dump().values() if link.name != "lo"])
-        self.links.close()
-        for name in netns.names():
-            if name == self.prefix or name.startswith(f"{self.prefix}-"):
-                netns.delete(name)
 
     # the network
 
@@ -202,6 +200,10 @@ class Lab:
         lines = self.sh(self.prefix, "ip -br link; ip -br addr").splitlines()
         return [*self.routers.names(), *(line for line in lines if f"{address} " in line)]
 
+    def limits(self) -> bool:
+        """Whether any address of the router r is held to a rate."""
+        return "limit" in self.sh(self.namespace("r"), "nft list ruleset")
+
     def audit(self) -> list[str]:
         """A full pass; returns what had drifted."""
         report = self.routers.set(self.view, None)
@@ -244,8 +246,8 @@ class Lab:
         return pings(self.sh(namespace, f"ping -n -i 0.1 -W 1 -c {count} {options} {to}", check=False))
 
     def reaches(self, namespace: str, to: str, options: str = "") -> bool:
-        """Whether at least one of three pings is answered."""
-        return self.ping(namespace, to, 3, options).received > 0
+        """Whether a ping is answered, out of those of some seconds."""
+        return self.ping(namespace, to, 1, f"-w {self.patience} {options}").received > 0
 
     def listen(self, namespace: str, ip: str, port: int, kind: int = TCP) -> socket.socket:
         """A TCP or UDP socket there that waits for a client."""
@@ -264,7 +266,7 @@ class Lab:
 
     def _socket(self, namespace: str, ip: str, kind: int) -> socket.socket:
         sock = netns.open_socket(namespace, socket.AF_INET6 if ":" in ip else socket.AF_INET, kind)
-        sock.settimeout(2)
+        sock.settimeout(self.patience)
         self._sockets.append(sock)
         return sock
 
@@ -272,21 +274,31 @@ class Lab:
         """As whom `client` is seen by the program on `server` that listens at (at, port), when it goes to (to, to_port),
         by default the same. Asserts that both hear each other."""
         with self.listen(server, at, port, kind) as listener, self.connect(client, to, to_port or port, kind) as sock:
-            sock.send(b"hello")
             if kind == UDP:
-                data, peer = listener.recvfrom(100)
+                data, peer = self._heard(sock, listener)
                 listener.sendto(data, peer)
             else:
                 accepted, peer = listener.accept()
                 with accepted:
-                    accepted.settimeout(2)
+                    sock.send(b"hello")
+                    accepted.settimeout(self.patience)
                     accepted.send(accepted.recv(100))
             assert sock.recv(100) == b"hello"
             return str(peer[0])
 
+    def _heard(self, sock: socket.socket, listener: socket.socket) -> tuple[bytes, Any]:
+        """What the listener hears of `sock`, and from whom."""
+        for last in (*[False] * (self.datagrams - 1), True):
+            sock.send(b"hello")
+            if last or select.select([listener], [], [], 0.25)[0]:
+                break
+        return listener.recvfrom(100)  # type: ignore[no-any-return]
+
     def flood(self, namespace: str, to: str, interval: float = 0.01) -> Flood:
-        """Ping 100 times a second (or at another interval) until asked to stop."""
-        return Flood(self.start(namespace, "ping", "-n", "-i", str(interval), to))
+        """Pings 100 times a second (or at another interval) until asked to stop, from the first on that is answered."""
+        flood = Flood(namespace, to, 1 / interval)
+        self._floods.append(flood)
+        return flood.flows()
 
     def who_has(self, namespace: str, ip: str, seconds: float = 1) -> str:
         """The MAC that answers ARP for `ip` on that namespace's eth0; empty if nobody does."""
@@ -311,7 +323,9 @@ class Lab:
 
     def sniff(self, namespace: str, link: str, expression: str, count: int = 1) -> Sniffer:
         """Collect packets from now on."""
-        process = self.start(namespace, "tcpdump", "-nnleU", "-i", link, "-c", str(count), expression)
+        process = self.start(
+            namespace, "tcpdump", "--immediate-mode", "-nnleU", "-i", link, "-c", str(count), expression
+        )
         return Sniffer(process)
 
 
@@ -319,21 +333,6 @@ def pings(output: str) -> Pings:
     found = re.search(r"(\d+) packets transmitted, (\d+) received", output)
     assert found, output
     return Pings(int(found[1]), int(found[2]), output)
-
-
-class Flood:
-    """A ping that goes on."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-        assert process.stdout
-        process.stdout.readline()
-        self.first = process.stdout.readline()  # waits for the first answer
-
-    def stop(self) -> Pings:
-        self._process.send_signal(2)
-        out, _ = self._process.communicate(timeout=20)
-        return pings(out)
 
 
 class Sniffer:
@@ -361,12 +360,3 @@ class Sniffer:
             self._process.terminate()
             self._thread.join(5)
         return [line for line in self._lines if " > " in line or "ARP" in line]
-
-
-def wait_until(condition: object, seconds: float = 5) -> None:
-    """Wait for something that happens by itself."""
-    assert callable(condition)
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)

@@ -8,13 +8,12 @@ import os
 import shlex
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
+from tests.waiting import wait_until
 from weft.backends.linux import names, netns
 from weft.backends.linux.links import Create, Delete, Link, Links
 from weft.backends.linux.nameserver import Resolver
@@ -244,11 +243,3 @@ class Lab:
         """Lines of the short answer of a question to the network's name server."""
         output = self.sh(name, f"dig @169.254.169.254 +short +tries=1 +time=5 {' '.join(question)}", check=False)
         return output.split()
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
-    """Until it holds; AssertionError when it does not in time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, condition
-        time.sleep(0.05)

@@ -8,21 +8,18 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from ipaddress import ip_address
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import requests
 
-from tests.topo.lab import Flood
+from tests.topo.flood import Flood
+from tests.waiting import wait_until
 from weft.backends.linux import netns
 from weft.client import Client
 
 WEFT = (sys.executable, "-m", "weft")
-PATIENCE = 15.0
-"""Seconds within which what was promised to happen by itself happens."""
 
 
 @contextlib.contextmanager
@@ -82,7 +79,7 @@ class Installation:
         if self._process.stdout:
             self._process.stdout.close()
         self._process = None
-        eventually(lambda: not any(self._running(pid) for pid in children))
+        wait_until(lambda: not any(self._running(pid) for pid in children))
 
     def _running(self, pid: int) -> bool:
         with contextlib.suppress(OSError):
@@ -98,9 +95,10 @@ class Installation:
         children = Path(f"/proc/{self.facts['pid']}/task/{self.facts['pid']}/children").read_text().split()
         wanted = f"weft-{name}"
         for pid in children:
-            if wanted in Path(f"/proc/{pid}/comm").read_text() or int(pid) == self.facts["processes"][name]:
-                os.kill(int(pid), signal.SIGKILL)
-                return
+            with contextlib.suppress(FileNotFoundError):  # a command that has done its work
+                if wanted in Path(f"/proc/{pid}/comm").read_text() or int(pid) == self.facts["processes"][name]:
+                    os.kill(int(pid), signal.SIGKILL)
+                    return
         raise AssertionError(f"no process {name} among {children}")
 
     def close(self) -> None:
@@ -152,22 +150,8 @@ class Installation:
 
     @contextlib.contextmanager
     def flood(self, workload: str, address: str, rate: int = 100) -> Iterator[Flood]:
-        import socket
-
-        assert ip_address(address).version == 4
-        with netns.open_socket(self.workload(workload), socket.AF_INET, socket.SOCK_RAW, 1) as raw:
-            raw.settimeout(0.25)
-            flood = Flood(raw, address, rate)
-            flood.start()
-            try:
-                yield flood
-            finally:
-                flood.stop()
-
-
-def eventually(true: Callable[[], bool], patience: float = PATIENCE) -> None:
-    """Wait until `true()`; fail after `patience` seconds."""
-    deadline = time.monotonic() + patience
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
+        flood = Flood(self.workload(workload), address, rate)
+        try:
+            yield flood
+        finally:
+            flood.stop()

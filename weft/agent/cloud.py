@@ -16,7 +16,7 @@ from weft.config import Config
 from weft.context import internal
 from weft.reconcile.chassis import Reporter
 from weft.reconcile.cloud import CloudLoader
-from weft.reconcile.doorbell import DATAPLANE, Bell, Doorbell
+from weft.reconcile.doorbell import Bell, Doorbell
 from weft.reconcile.loop import Reconciler
 from weft.store.engine import Store
 from weft.store.leader import SECONDS, Lease
@@ -70,7 +70,7 @@ def work(config: Config, store: Store, lease: Lease, working: list[Reconciler]) 
     """Keep OVN until told to stop, or until the lease is somebody else's."""
     bell = Doorbell(config.state_path, store=store)
     backend = OvnBackend(config)
-    ring = Bell(config.state_path, but=DATAPLANE, store=store).ring
+    ring = Bell(config.state_path, store=store).ring
     tell = HealthFile(config.state_path, OVN).write
     engine = Reconciler(config, store, backend, bell, tell, ring, CloudLoader(), config.ovn.audit_interval)
     backend.resync = engine.ask_for_audit

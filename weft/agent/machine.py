@@ -1,4 +1,5 @@
-"""The process of `weft up` that sees to OVN's daemons of this machine: adopts those that run, starts those that do not."""
+"""The process of `weft up` that sees to OVN's daemons of this machine: adopts those that run, starts those that do not, and
+holds their logs to a size."""
 
 from __future__ import annotations
 
@@ -66,7 +67,8 @@ def _ensure(config: Config) -> None:
     try:
         for name in prepare(config):
             LOG.warning("%s did not run and was started", name)
-    except DaemonError as error:
+        daemons.bound_logs(daemons.machine(config))
+    except (DaemonError, OSError) as error:
         LOG.error("OVN: %s", error)
 
 

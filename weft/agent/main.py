@@ -16,7 +16,7 @@ from weft.backends.interface import Backend
 from weft.backends.linux.switches import EXTERNAL
 from weft.config import Config
 from weft.context import internal
-from weft.reconcile.doorbell import DATAPLANE, Bell, Doorbell
+from weft.reconcile.doorbell import Bell, Doorbell
 from weft.reconcile.load import HostLoader
 from weft.reconcile.loop import Reconciler
 from weft.resources import agent as agents
@@ -89,8 +89,7 @@ class Heartbeat:
             nonlocal changed
             tx = self._transaction(connection)
             work(tx)
-            tx.finish()
-            changed = tx.changed
+            changed = tx.finish()
 
         self._store.write(run)
         if changed:
@@ -206,7 +205,7 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
     store = Store(config)
     bell = Doorbell(config.state_path, store=store)
     backend = make_backend(config)
-    ring = Bell(config.state_path, but=DATAPLANE, store=store).ring
+    ring = Bell(config.state_path, store=store).ring
     engine = Reconciler(config, store, backend, bell, HealthFile(config.state_path).write, ring)
     heartbeat = Heartbeat(config, store, backend, engine, ring)
     engine.every(config.api.report_interval, heartbeat.beat)

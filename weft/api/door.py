@@ -14,8 +14,11 @@ from weft.context import Context
 
 Authenticate = Callable[[dict[str, Any]], Context]
 
-OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/metrics"})
+OPEN = frozenset({"/", "/healthz", "/readyz", "/healthcheck", "/openapi.json", "/metrics"})
 """Paths that need no token. (/metrics asks for an administrator's itself.) Every other spelling of anything needs one."""
+
+ROOT = "/v2.0/"
+"""The path that ends with a slash; any other means the same without."""
 
 DEEPEST = 64
 """Levels of a body: lists and objects in one another."""
@@ -38,6 +41,8 @@ class Door:
             return
         if request.path.endswith(".json"):
             request.path = request.path[: -len(".json")]
+        elif request.path.endswith("/") and request.path != ROOT:
+            request.path = request.path[:-1]
         request.context.caller = self._authenticate(request.env)
         request.context.most = self._most
         if "\0" in request.path:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import groupby
 from typing import Any, Protocol, TypeVar
 
 import falcon
 
 from weft import errors
-from weft.api import notices, rehearsal, texts
+from weft.api import allocations, if_match, notices, rehearsal, texts
 from weft.api import query as queries
 from weft.api.door import MOST_AT_ONCE, base_url, read_json
 from weft.config import Config
@@ -17,12 +18,10 @@ from weft.registry.attributes import Operation, extract
 from weft.registry.resource import Action, Resource, Row
 from weft.store import repetitions, rows
 from weft.store.engine import Store
-from weft.store.transaction import Environment, Transaction
+from weft.store.transaction import Differences, Environment, Transaction
 
 T = TypeVar("T")
 Doorbell = Callable[[], None]
-
-_ETAG = "revision_number="
 
 
 class PolicyRules(Protocol):
@@ -97,18 +96,32 @@ class Controller:
     def writing(
         self, context: Context, work: Callable[[Transaction], T], turn: str = "", *, patient: bool = False
     ) -> T:
-        """Run `work` in the request's one transaction (Store.write), then wake who waits for changes."""
-        changed = False
+        """Run `work` in the request's one transaction (Store.write), then wake who waits for changes.
+
+        One that changes what Placement allocates is begun anew when Placement has agreed: nobody waits for it meanwhile.
+        """
+        changed, hopeful = False, True
+        told: Differences = allocations.NOTHING
 
         def run(connection: Any) -> T:
-            nonlocal changed
-            tx = Transaction(connection, context, self.environment)
+            nonlocal changed, hopeful
+            tx = Transaction(connection, context, self.environment, hopeful=hopeful)
+            hopeful = False
             result = work(tx)
-            tx.finish()
-            changed = tx.changed
+            changed = tx.finish()
+            if tx.differences != told:
+                raise allocations.Untold(tx.differences)
             return result
 
-        result = self.store.write(run, turn, patient=patient)
+        def again(differences: Differences) -> T:
+            nonlocal told
+            told = differences
+            return self.store.write(run, turn, patient=patient)
+
+        try:
+            result = self.store.write(run, turn, patient=patient)
+        except allocations.Untold as first:
+            result = allocations.agreed(again, first.differences, self.environment, self.store, context)
         if changed:
             self._ring()
         return result
@@ -269,11 +282,11 @@ class Controller:
             raise errors.HTTPBadRequest(f"Unable to find '{resource.member}' in request body")
         changes = resource.reader.update(raw[0], context)
         said = _explicit(resource, raw[0], "update")
-        expected = _if_match(request)
+        expected = if_match.revision(request)
 
         def work(tx: Transaction) -> dict[str, Any]:
             old = self._get(tx, resource, id, parent_id, action="update", changes=changes, said=said)
-            _check_revision(old, expected)
+            if_match.check(old, expected)
             new = resource.strategy.update(tx, old, dict(changes))
             body = {resource.member: self._show(tx, resource, [new], frozenset())[0]}
             if tx.config.notifications.on:
@@ -287,11 +300,11 @@ class Controller:
     ) -> None:
         if request.content_length:
             raise errors.HTTPBadRequest("Request body is not supported in DELETE.")
-        expected = _if_match(request)
+        expected = if_match.revision(request)
 
         def work(tx: Transaction) -> None:
             row = self._get(tx, resource, id, parent_id, action="delete")
-            _check_revision(row, expected)
+            if_match.check(row, expected)
             shown = self._show(tx, resource, [row], frozenset())[0] if tx.config.notifications.on else None
             resource.strategy.delete(tx, row)
             if shown is not None:
@@ -313,11 +326,11 @@ class Controller:
         context: Context = request.context.caller
         wanted = action.needs_body or request.content_length
         body = read_json(request) if wanted and action.method != "GET" else None
-        expected = _if_match(request)
+        expected = if_match.revision(request)
 
         def work(tx: Transaction) -> Any:
             row = self._get(tx, resource, id, parent_id)
-            _check_revision(row, expected)
+            if_match.check(row, expected)
             if action.policy:
                 said = body.get(resource.member) if action.guarded and isinstance(body, dict) else None
                 explicit = said if isinstance(said, dict) else {}
@@ -348,7 +361,8 @@ class Controller:
     ) -> Row:
         """The object, if the caller may see it (else 404) and do `action` to it (else 403)."""
         _look_at_parent(tx, resource, parent_id)
-        row = resource.strategy.shown(tx, id) or tx.get(resource, id, parent_id=parent_id)
+        locked = rows.ALONE if action == "delete" and resource.strategy.locked else ""
+        row = resource.strategy.shown(tx, id) or tx.get(resource, id, parent_id=parent_id, lock=locked)
         if resource.parent and row[resource.parent.column] != parent_id:
             raise resource.missing(id, parent_id)
         visible = self.policy.allows(tx.context, f"get_{resource.rule}", Target(tx, resource, row))
@@ -378,14 +392,14 @@ class Controller:
         """What the caller may see of the rows, and asked for."""
         if not found:
             return []
-        if len(found) > 1 and self.policy.depends(tx.context, resource.rule, resource.shown):
-            return [texts.picked([row], self._names(tx, resource, row, fields))[0] for row in found]
-        return texts.picked(found, self._names(tx, resource, found[0], fields))
+        if len(found) == 1 or not self.policy.depends(tx.context, resource.rule, resource.shown):
+            return texts.picked(found, resource.shown, self._hidden(tx, resource, found[0]), fields)
+        alike = groupby(found, lambda row: self._hidden(tx, resource, row))
+        return [one for hidden, rows in alike for one in texts.picked(list(rows), resource.shown, hidden, fields)]
 
-    def _names(self, tx: Transaction, resource: Resource, row: Row, fields: frozenset[str]) -> list[str]:
-        """The attributes of `row` that the caller may see, and asked for."""
-        hidden = self.policy.hidden(tx.context, resource.rule, resource.shown, Target(tx, resource, row))
-        return [name for name in resource.shown if name not in hidden and (not fields or name in fields)]
+    def _hidden(self, tx: Transaction, resource: Resource, row: Row) -> frozenset[str]:
+        """The attributes of `row` that the caller may not see."""
+        return self.policy.hidden(tx.context, resource.rule, resource.shown, Target(tx, resource, row))
 
     def seen(self, tx: Transaction, resource: Resource, row: Row) -> Row | None:
         """What the caller may see of an object; None where he may not see it at all."""
@@ -424,26 +438,3 @@ def _reply(response: falcon.Response, body: Any, status: int = 200) -> None:
     response.status = status
     response.data = texts.encode(body)
     response.content_type = "application/json"
-
-
-def _if_match(request: falcon.Request) -> int | None:
-    """The revision that the caller insists on. Other entity tags are ignored, as RFC 9110 asks of what never matches here."""
-    header = request.get_header("If-Match")
-    if not header:
-        return None
-    wanted = [tag.strip().strip('"') for tag in header.split(",") if tag.strip().strip('"').startswith(_ETAG)]
-    if not wanted:
-        return None
-    if len(wanted) > 1 or not wanted[0][len(_ETAG) :].removeprefix("-").isdecimal():
-        raise errors.BadRequest(
-            resource="if-match", reason="Revision number etag must be in the format of revision_number=<int>"
-        )
-    return int(wanted[0][len(_ETAG) :])
-
-
-def _check_revision(row: Row, expected: int | None) -> None:
-    if expected is None:
-        return
-    current = row.get("revision_number")
-    if current != expected:
-        raise errors.RevisionNumberConstraintFailed(expected=expected, current=current)

@@ -18,6 +18,21 @@ class Alive:
         response.content_type = "application/json"
 
 
+class Healthcheck:
+    """GET, HEAD /healthcheck: ready or not in a word, at the path where load balancers of OpenStack services look."""
+
+    def __init__(self, ready: Ready) -> None:
+        self._ready = ready
+
+    def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
+        self._ready.on_get(request, response)
+        response.content_type = "text/plain"
+        response.data = b"OK" if response.status_code == 200 else b"DISABLED: the database does not answer"
+
+    def on_head(self, request: falcon.Request, response: falcon.Response) -> None:
+        self.on_get(request, response)
+
+
 class Ready:
     """GET /readyz: this process can serve requests, which takes a database. 503 with the reason otherwise."""
 

@@ -29,6 +29,7 @@ BY_DATAPLANE = frozenset(
         "metering_source_and_destination_fields",
         "network_ha",
         "port-hint-ovs-tx-steering",
+        "port-hints",
         "pvlan",
         "router-admin-state-down-before-update",
         "trunk",

@@ -32,7 +32,7 @@ FAULT: Schema = {
 PAGING = (
     ("limit", {"type": "integer", "minimum": 0}, "Most items to return."),
     ("marker", {"type": "string"}, "Id of the last item seen."),
-    ("page_reverse", {"type": "boolean"}, "The page before the marker."),
+    ("page_reverse", {"type": "string"}, "true: the page before the marker; anything else: the page after it."),
     ("fields", {"type": "array", "items": {"type": "string"}}, "Attributes to show."),
     ("sort_key", {"type": "array", "items": {"type": "string"}}, "Attributes to sort by."),
     ("sort_dir", {"type": "array", "items": {"enum": ["asc", "desc"]}}, "A direction for each sort_key."),
@@ -71,7 +71,7 @@ WRITING: list[Schema] = [
     {
         "name": "dry_run",
         "in": "query",
-        "schema": {"enum": ["true", "false"]},
+        "schema": {"type": "string", "pattern": "^(?:[tT][rR][uU][eE]|[fF][aA][lL][sS][eE]|[01])$"},
         "description": "Say what would be, and do not do it.",
     },
     {

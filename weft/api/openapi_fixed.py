@@ -97,6 +97,14 @@ _OBJECT: Schema = {"type": "object"}
 _HEALTH = {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]}
 
 
+_HEALTHCHECK = Described(
+    "is_healthy",
+    "health",
+    {"type": "string"},
+    open=True,
+    media="text/plain",
+    faults={"503": "The database does not answer."},
+)
 _READINESS = {
     "type": "object",
     "properties": {"status": {"enum": ["ok", "unavailable"]}, "database": {"type": "string"}},
@@ -111,7 +119,7 @@ _EVENT = {
         "retry": {"type": "integer"},
     },
 }
-_SEQUENCE: Schema = {"type": "string", "pattern": "^[0-9]{1,19}$"}
+_SEQUENCE: Schema = {"type": "string", "pattern": "^[0-9]{0,19}$"}
 
 
 def _chosen(name: str, text: str, schema: Schema, place: str = "query") -> Schema:
@@ -176,6 +184,7 @@ def paths(limited: Iterable[str], watched: Iterable[str]) -> dict[str, dict[str,
         "/": {"get": Described("list_versions", "versions", _OBJECT, open=True)},
         "/healthz": {"get": Described("is_alive", "health", _HEALTH, open=True)},
         "/readyz": {"get": Described("is_ready", "health", _READINESS, open=True, faults={"503": _READINESS})},
+        "/healthcheck": {"get": _HEALTHCHECK},
         "/v2.0/watch": {"get": _watch(watched)},
         "/v2.0/": {"get": Described("list_resources", "versions", _OBJECT)},
         "/v2.0/extensions": {"get": Described("list_extensions", "extension", _OBJECT)},

@@ -17,7 +17,7 @@ from weft.store.rows import Query
 RESERVED = frozenset({"fields", "sort_key", "sort_dir", "limit", "marker", "page_reverse"})
 MOST_VALUES = 5000
 """Values of one filter; as many as a URL has room for, of ids."""
-_LIMIT = re.compile(r"\+?[0-9]{0,18}")
+_LIMIT = re.compile(r"\+?[0-9]{1,18}")
 TAG_FILTERS = frozenset({"tags", "tags-any", "not-tags", "not-tags-any"})
 
 
@@ -100,12 +100,12 @@ def _sort(resource: Resource, given: Mapping[str, list[str]]) -> list[tuple[str,
 
 
 def _limit(resource: Resource, given: Mapping[str, list[str]], config: Config) -> int | None:
-    if not resource.pagination:
-        return None
     text = (given.get("limit") or ["0"])[-1]
-    limit = int(text or "0") if _LIMIT.fullmatch(text) else -1
+    limit = int(text) if _LIMIT.fullmatch(text) else -1
     if limit < 0:
         raise errors.BadRequest(resource="limit", reason=f"Limit must be an integer 0 or greater and not {show(text)}")
+    if not resource.pagination:
+        return None
     most = config.api.pagination_max_limit
     if most > 0:
         limit = min(limit, most) if limit else most

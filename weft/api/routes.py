@@ -11,7 +11,7 @@ from weft import errors
 from weft.api import documents, quotas, scheduling, topologies
 from weft.api.feed import Feed
 from weft.api.handler import Controller
-from weft.api.health import Alive, Ready
+from weft.api.health import Alive, Healthcheck, Ready
 from weft.api.openapi import OpenApi
 from weft.api.tags import Tags
 from weft.api.watch import Watch
@@ -100,7 +100,9 @@ def add(app: falcon.App[Any, Any], controller: Controller, resources: Sequence[R
     config = controller.config
     app.add_route("/", documents.Versions(config))
     app.add_route("/healthz", Alive())
-    app.add_route("/readyz", Ready(controller.store))
+    ready = Ready(controller.store)
+    app.add_route("/readyz", ready)
+    app.add_route("/healthcheck", Healthcheck(ready))
     app.add_route("/openapi.json", OpenApi(resources))
     app.add_route(f"{ROOT}/", documents.Root(config, resources))
     extensions = documents.Extensions(documents.loaded(resources, config))

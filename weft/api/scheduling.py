@@ -19,7 +19,7 @@ from weft.api.handler import Controller
 from weft.context import Context
 from weft.registry import types as t
 from weft.registry.resource import Resource, Row
-from weft.resources import dhcp_agents, l3_agents
+from weft.resources import dhcp_agents, l3_agents, router_ha
 from weft.resources.agent import AGENT, AGENTS
 from weft.resources.agent_bindings import UNKNOWN
 from weft.resources.network import NETWORK
@@ -164,7 +164,7 @@ class AgentsOf:
             priorities = l3_agents.priorities(tx, id)
             rows = [{**row, PRIORITY: priorities[row["id"]]} for row in rows]
         seen = [self._controller.shown(tx, self._agent, row) for row in rows]
-        if served.get("ha") and self._service.resource is ROUTER:
+        if self._service.resource is ROUTER and router_ha.is_ha(tx, served):
             for row, shown in zip(rows, seen, strict=True):
                 shown["ha_state"] = bound[row["id"]]["state"] if row["alive"] else UNKNOWN
         return seen

@@ -115,6 +115,8 @@ _ALL: tuple[int, Callable[[list[str]], Any]] = (200, lambda tags: {"tags": tags}
 def _tags_of(body: Any) -> list[str]:
     if not isinstance(body, Mapping) or "tags" not in body:
         raise errors.InvalidInput(reason="Invalid tags body")
+    if unknown := sorted(set(body) - {"tags"}):
+        raise errors.HTTPBadRequest(f"Unrecognized attribute(s) '{', '.join(unknown)}'")
     tags = body["tags"]
     if not isinstance(tags, list):
         raise errors.InvalidInput(reason=f"{show(tags)} is not a list")

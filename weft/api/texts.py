@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,8 +13,10 @@ _encoder = msgspec.json.Encoder()
 encode = _encoder.encode
 
 
-def picked(found: Sequence[Row], names: Sequence[str]) -> list[Row]:
-    """The attributes `names` of every row, as far as it has them; tenant_id is what project_id was called."""
+def picked(found: Sequence[Row], shown: Sequence[str], hidden: Collection[str], fields: Collection[str]) -> list[Row]:
+    """The attributes `shown` of every row, as far as it has them, without those `hidden`, and if `fields` are named these
+    alone; tenant_id is what project_id was called."""
+    names = [name for name in shown if name not in hidden and (not fields or name in fields)]
     stored = [name for name in names if name != "tenant_id" or "project_id" not in found[0]]
     if len(stored) < len(names):
         return [

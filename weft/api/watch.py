@@ -101,10 +101,16 @@ class Watch:
         if unknown:
             raise errors.HTTPBadRequest(f"There is no collection {unknown[0]}")
         kinds = frozenset(kind for name in given["collection"] for kind in self._names[name])
-        since = request.get_header("Last-Event-ID") or next(iter(given["last_event_id"]), "")
-        if since and not (since.isascii() and since.isdecimal() and len(since) < 20):
+        since = self._since([request.get_header("Last-Event-ID") or "", *sorted(given["last_event_id"])])
+        return Asked(frozenset(given["project_id"]), kinds, frozenset(given["id"]), since)
+
+    @staticmethod
+    def _since(said: Sequence[str]) -> int | None:
+        """The first that says something: clients come back with the header, and with the URL of their first time."""
+        numbers = [text for text in said if text]
+        if not all(text.isascii() and text.isdecimal() and len(text) < 20 for text in numbers):
             raise errors.HTTPBadRequest("Last-Event-ID is the number of an event")
-        return Asked(frozenset(given["project_id"]), kinds, frozenset(given["id"]), int(since) if since else None)
+        return int(numbers[0]) if numbers else None
 
     def _check_reach(self, since: int, joined: int) -> None:
         """Raise WatchExpired where the log was pruned beyond `since`, or where it has never been that far."""

@@ -42,10 +42,15 @@ class HostFacts:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is true now of one object in the dataplane. `up` False comes with a `reason` that its owner can read."""
+    """What is true now of one object in the dataplane. `up` False comes with a `reason` that its owner can read.
+
+    `unforwarded`: of a router that is up, the gateway ports by which no port is forwarded (API: port_forwarding), each with
+    the reason.
+    """
 
     up: bool
     reason: str = ""
+    unforwarded: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(slots=True)
@@ -59,6 +64,16 @@ class Report:
     status: dict[Key, Status] = field(default_factory=dict)
     failed: dict[Key, str] = field(default_factory=dict)
     drift: list[str] = field(default_factory=list)
+
+
+WORDS: Mapping[str, str] = {"linux": "Linux bridges", "ovn": "OVN"}
+"""Backend of ours -> what owners of ports know it by."""
+
+
+def apart(here: str, there: str) -> str:
+    """What keeps one backend from ports of another in a network that tunnels alone carry, in words for their owner."""
+    one, other = (WORDS.get(backend, backend) for backend in (here, there))
+    return f"{one}, whose tunnels do not reach the network's ports on hosts with {other}"
 
 
 class Backend(Protocol):

@@ -35,6 +35,9 @@ class Bus:
     def __init__(self, config: Config, notifier: Any = None) -> None:
         self._notifier = notifier or make_notifier(config)
 
+    def due(self) -> bool:
+        return False
+
     def wants(self, change: Change) -> bool:
         return change.kind == NOTIFICATION and change.facts is not None
 

@@ -34,6 +34,10 @@ class Recipient(Protocol):
     gather: float
     """Seconds for which entries are gathered before they are handed over."""
 
+    def due(self) -> bool:
+        """Whether to deliver now though nothing has changed: `deliver` may then be called with nothing."""
+        ...
+
     def wants(self, change: Change) -> bool:
         """Whether an entry is of interest at all; asked without any I/O."""
         ...
@@ -114,9 +118,11 @@ class Consumer:
             self._remembered = time.monotonic()
             self._remember()
         batch = self._read()
+        wanted = [change for change in batch if self._recipient.wants(change)]
+        if not wanted and self._recipient.due():
+            self._deliver([])
         if not batch:
             return False
-        wanted = [change for change in batch if self._recipient.wants(change)]
         if wanted and self._recipient.gather:
             batch, wanted = self._gather(batch, wanted)
         if wanted:

@@ -31,9 +31,7 @@ def recipients(config: Config, store: Store) -> list[Recipient]:
 
             found.append(Nova(config, lambda ids: known_ports(store, ids)))
         elif name == "placement":
-            from weft.events import placement
-
-            found.append(placement.Placement(config, lambda: store.read(placement.read)))
+            found.append(_placement(config, store))
         else:
             try:
                 from weft.events.bus import Bus
@@ -44,6 +42,21 @@ def recipients(config: Config, store: Store) -> list[Recipient]:
                 raise
             found.append(Bus(config))
     return found
+
+
+def _placement(config: Config, store: Store) -> Recipient:
+    from weft.events import bandwidths, placement
+    from weft.events.providers import Providers
+
+    def agents() -> list[bandwidths.Agent]:
+        return store.read(lambda connection: bandwidths.read(connection, config.ml2.tunnelled_network_rp_name))
+
+    def note(outcomes: Mapping[str, bool | None]) -> None:
+        store.write(lambda connection: bandwidths.note(connection, outcomes))
+
+    providers = Providers(config)
+    told = bandwidths.Bandwidths(providers, agents, note)
+    return placement.Placement(config, lambda: store.read(placement.read), providers, told)
 
 
 def known_ports(store: Store, ids: Iterable[str]) -> Mapping[str, Mapping[str, Any]]:

@@ -121,6 +121,9 @@ class Nova:
         self._ports = ports
         self._compute = client(options.nova, "compute")
 
+    def due(self) -> bool:
+        return False
+
     def wants(self, change: Change) -> bool:
         if change.kind == "floatingip":
             return self._data and change.operation != "status" and bool(ports_of(change))

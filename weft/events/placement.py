@@ -18,6 +18,8 @@ from sqlalchemy import Connection, func, not_, select
 
 from weft.config import Config
 from weft.events import nova
+from weft.events.bandwidths import Bandwidths
+from weft.events.providers import Providers, checked, done
 from weft.ipam import ranges
 from weft.ipam.allocate import ALLOCATIONS
 from weft.resources import agent
@@ -94,15 +96,20 @@ class Placement:
     name = NAME
     gather = GATHER
 
-    def __init__(self, config: Config, places: Callable[[], Places]) -> None:
+    def __init__(
+        self, config: Config, places: Callable[[], Places], providers: Providers, bandwidths: Bandwidths
+    ) -> None:
         self._places = places
         self._told: dict[str, Place] | None = None
-        self._providers = nova.client(config.placement, "placement", "1.29")
+        self._providers, self._bandwidths = providers, bandwidths
         self._compute = nova.client(config.nova, "compute", "2.41") if config.nova.auth_url else None
 
+    def due(self) -> bool:
+        """After a start: something may have been missed."""
+        return self._told is None or self._bandwidths.due()
+
     def wants(self, change: Change) -> bool:
-        """After a start the first entry, whatever it is: something may have been missed."""
-        if self._told is None or change.kind in ("segment", "subnet", "agent"):
+        if change.kind in ("segment", "subnet", "agent"):
             return True
         owner = str((change.facts or {}).get("device_owner") or "")
         return change.kind == "port" and change.operation != "status" and not owner.startswith("compute:")
@@ -124,22 +131,15 @@ class Placement:
             except exceptions.BadRequest as error:
                 LOG.warning("placement: what was told of segment %s is refused: %s", id, error)
             told[id] = place
+        self._bandwidths.tell()
 
     def _tell(self, id: str, place: Place, aggregates: Mapping[str, Any]) -> None:
-        url = f"/resource_providers/{id}"
-        answer = self._providers.get(url, raise_exc=False)
-        if answer.status_code == 404:
-            answer = self._providers.post("/resource_providers", json={"uuid": id, "name": title(id)}, raise_exc=False)
-        generation = _checked(answer)["generation"]
-        body = {"resource_provider_generation": generation, "inventories": place.inventory}
-        generation = _checked(self._providers.put(f"{url}/inventories", json=body, raise_exc=False))[
-            "resource_provider_generation"
-        ]
+        generation = self._providers.ensure(id, title(id))
+        generation = self._providers.set_inventories(id, generation, place.inventory)
         if self._compute is None:
             return
         own = aggregates.get(title(id)) or self._create_aggregate(id)
-        body = {"resource_provider_generation": generation, "aggregates": [own["uuid"]]}
-        _checked(self._providers.put(f"{url}/aggregates", json=body, raise_exc=False))
+        self._providers.set_aggregates(id, generation, [own["uuid"]])
         before = set(own.get("hosts") or ())
         for host in sorted(place.hosts - before):
             self._act(own, "add_host", host)
@@ -151,25 +151,22 @@ class Placement:
         if own is not None and self._compute is not None:
             for host in own.get("hosts") or ():
                 self._act(own, "remove_host", host)
-            _done(self._compute.delete(f"/os-aggregates/{own['id']}", raise_exc=False), 404)
-        answer = self._providers.delete(f"/resource_providers/{id}", raise_exc=False)
-        if answer.status_code == 409:
-            LOG.warning("placement: provider %s stays, it is in use: %s", id, answer.text)
-            return
-        _done(answer, 404)
+            done(self._compute.delete(f"/os-aggregates/{own['id']}", raise_exc=False), 404)
+        if why := self._providers.delete(id):
+            LOG.warning("placement: provider %s stays, it is in use: %s", id, why)
 
     # Aggregates of Nova, by name.
 
     def _aggregates(self) -> Mapping[str, Any]:
         if self._compute is None:
             return {}
-        found = _checked(self._compute.get("/os-aggregates", raise_exc=False))["aggregates"]
+        found = checked(self._compute.get("/os-aggregates", raise_exc=False))["aggregates"]
         return {one["name"]: one for one in found}
 
     def _create_aggregate(self, id: str) -> Any:
         assert self._compute is not None
         body = {"aggregate": {"name": title(id), "availability_zone": None}}
-        return _checked(self._compute.post("/os-aggregates", json=body, raise_exc=False))["aggregate"]
+        return checked(self._compute.post("/os-aggregates", json=body, raise_exc=False))["aggregate"]
 
     def _act(self, own: Any, action: str, host: str) -> None:
         """Nova may not know the host, or have moved it already: that is said and no reason to stop."""
@@ -179,7 +176,7 @@ class Placement:
         if answer.status_code in (404, 409):
             LOG.info("nova: %s %s of aggregate %s: %d", action, host, own["name"], answer.status_code)
             return
-        _done(answer)
+        done(answer)
 
 
 def title(id: str) -> str:
@@ -192,13 +189,3 @@ def _left(change: Change) -> str | None:
     if change.operation != "delete" or change.kind not in ("segment", "subnet"):
         return None
     return change.id if change.kind == "segment" else (change.facts or {}).get("row", {}).get("segment_id")
-
-
-def _done(answer: Any, *also: int) -> None:
-    if answer.status_code >= 300 and answer.status_code not in also:
-        raise exceptions.from_response(answer, answer.request.method, answer.url)
-
-
-def _checked(answer: Any) -> Any:
-    _done(answer)
-    return answer.json()

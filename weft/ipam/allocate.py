@@ -16,7 +16,7 @@ from sqlalchemy import Column, ForeignKey, Index, PrimaryKeyConstraint, String, 
 from weft import errors
 from weft.ipam import ranges
 from weft.registry.resource import Row
-from weft.store.schema import ID, METADATA
+from weft.store.schema import ID, METADATA, Texts, among
 from weft.store.transaction import Transaction
 
 ALLOCATIONS = Table(
@@ -45,7 +45,7 @@ ROUTER_OWNERS = frozenset(
 
 _draw = random.SystemRandom()
 _TAKEN = select(ALLOCATIONS.c.ip_address).where(
-    ALLOCATIONS.c.subnet_id == bindparam("subnet"), ALLOCATIONS.c.ip_address.in_(bindparam("addresses", expanding=True))
+    ALLOCATIONS.c.subnet_id == bindparam("subnet"), among(ALLOCATIONS.c.ip_address, bindparam("addresses", type_=Texts))
 )
 _ALL_TAKEN = select(ALLOCATIONS.c.ip_address).where(ALLOCATIONS.c.subnet_id == bindparam("subnet"))
 

@@ -79,8 +79,9 @@ class Private:
 class LogicalSwitch:
     """A network: one broadcast domain. `mtu` in bytes of IP packet.
 
-    `private`: of a private VLAN, its ports on all hosts that are not promiscuous, by id. `serves_dhcp`: some DHCP agent is
-    to answer there.
+    `vlan_passthru`: frames of workloads may have tags of their own; `qinq`: they have one of IEEE 802.1ad around that on a
+    VLAN. `private`: of a private VLAN, its ports on all hosts that are not promiscuous, by id. `serves_dhcp`: some DHCP agent
+    is to answer there.
     """
 
     id: str
@@ -93,6 +94,7 @@ class LogicalSwitch:
     enabled: bool = True
     dns_domain: str = ""
     vlan_passthru: bool = False
+    qinq: bool = False
     zone_hints: tuple[str, ...] = ()
     revision: int = field(default=0, compare=False)
     private: tuple[Private, ...] = ()

@@ -40,6 +40,14 @@ def admits(parameters: Parameters, rule: Row) -> bool:
     return True
 
 
+def either(one: Parameters, other: Parameters) -> Parameters:
+    """What one of two admits. Ranges are those of the API, and the same."""
+    if one == other:
+        return one
+    lists = {name: values for name, values in other.items() if not isinstance(values, Mapping)}
+    return {**one, **{name: list(dict.fromkeys([*one.get(name, ()), *values])) for name, values in lists.items()}}
+
+
 def inherits(device_owner: str) -> bool:
     """Whether a port of that owner follows the policy of its network, having none of its own."""
     return device_owner in INHERITING or not device_owner.startswith(("network:", "neutron:"))

@@ -38,6 +38,7 @@ def switch(network: Row, subnets: Iterable[Row]) -> LogicalSwitch:
         enabled=network["admin_state_up"],
         dns_domain=network["dns_domain"],
         vlan_passthru=bool(network["vlan_transparent"] or network["qinq"]),
+        qinq=bool(network["qinq"]),
         zone_hints=tuple(network["availability_zone_hints"]),
         revision=network["revision_number"],
     )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select, update
 
 from weft.backends.ovn.chassis import AgentFacts, Chassis, agents
 from weft.config import Config
 from weft.context import internal
-from weft.resources.agent import AGENTS
+from weft.resources.agent import AGENT, AGENTS
 from weft.store.engine import Store
 from weft.store.transaction import Environment, Transaction
 
@@ -71,7 +72,9 @@ def _heard(tx: Transaction, alive: bool) -> str:
 
 
 def _write(tx: Transaction, one: AgentFacts) -> None:
-    mine = select(AGENTS.c.id).where(AGENTS.c.host == one.host, AGENTS.c.agent_type.in_(one.kinds))
+    """Make the row say it. The change log hears of what is different, not of each death and return: those show in `alive`."""
+    columns = (AGENTS.c.id, AGENTS.c.agent_type, AGENTS.c.availability_zone, AGENTS.c.configurations)
+    mine = select(*columns).where(AGENTS.c.host == one.host, AGENTS.c.agent_type.in_(one.kinds))
     row = tx.first(mine.order_by(AGENTS.c.agent_type != one.agent_type))
     values = {
         "agent_type": one.agent_type,
@@ -79,15 +82,18 @@ def _write(tx: Transaction, one: AgentFacts) -> None:
         "topic": TOPIC,
         "host": one.host,
         "availability_zone": one.availability_zone or None,
-        "configurations": dict(one.configurations),
+        "configurations": json.loads(json.dumps(dict(one.configurations))),  # as it is read again: without tuples
         "heartbeat_timestamp": _heard(tx, one.alive),
     }
     if row is not None:
+        if any(getattr(row, name) != values[name] for name in ("agent_type", "availability_zone", "configurations")):
+            tx.record(AGENT, {"id": row.id}, "update")
         tx.execute(update(AGENTS).where(AGENTS.c.id == bindparam("row_id")), {"row_id": row.id, **values})
         return
     now = _heard(tx, True)
     new = {"id": identity(one.id), "created_at": now, "started_at": now, **values}
-    tx.execute(insert(AGENTS), {"admin_state_up": tx.config.api.enable_new_agents, **new})
+    tx.add(AGENTS, [{"admin_state_up": tx.config.api.enable_new_agents, **new}])
+    tx.record(AGENT, new, "create")
 
 
 def _renew(tx: Transaction, living: Sequence[AgentFacts]) -> bool:

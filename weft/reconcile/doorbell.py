@@ -33,21 +33,20 @@ CHANGED, AUDIT = b"!", b"?"
 class Bell:
     """Rings the doorbells of a state folder; silent where nobody listens."""
 
-    def __init__(self, state_path: Path, but: str = "", store: Store | None = None) -> None:
-        """`but`: a listener that hears of the ringer's changes in another way. With a `store` other machines hear too."""
+    def __init__(self, state_path: Path, store: Store | None = None) -> None:
+        """With a `store` other machines hear too."""
         self._folder = folder(state_path)
-        self._but = but
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._far = Ringer(store) if store else None
 
     def ring(self) -> None:
-        """Wake all listeners. A full queue means that one is about to wake anyway."""
+        """Wake all listeners, one's own too, who has yet to read what was written. A full queue means that one is about to
+        wake anyway."""
         if self._far:
             self._far.ring()
-        for name, path in self._listeners():
-            if name != self._but:
-                self._send(CHANGED, path)
+        for _, path in self._listeners():
+            self._send(CHANGED, path)
 
     def ask_for_audit(self) -> bool:
         """Ask the dataplane for a full pass; False when nobody listens."""

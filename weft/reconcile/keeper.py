@@ -8,7 +8,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from weft import errors
@@ -16,6 +15,7 @@ from weft.config import Config
 from weft.store import changes, repetitions
 from weft.store.engine import Store
 from weft.store.leader import Lease
+from weft.store.transaction import now
 
 LOG = logging.getLogger(__name__)
 
@@ -26,8 +26,7 @@ LEASE, SECONDS = "keeper", 60.0
 
 def prune(store: Store, config: Config) -> None:
     """Forget entries of the change log that are older than change_log_hours and that nobody waits for, and old answers."""
-    before = datetime.now(UTC) - timedelta(hours=config.database.change_log_hours)
-    at = before.strftime("%Y-%m-%dT%H:%M:%SZ")
+    at = now(ago=config.database.change_log_hours * 3600)
     forgotten = store.write(lambda connection: changes.prune(connection, at, config.consumers))
     forgotten += store.write(lambda connection: repetitions.prune(connection, at))
     if forgotten:

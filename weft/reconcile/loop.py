@@ -159,13 +159,15 @@ class Reconciler:
         self._settle(report)
 
     def _small_pass(self) -> None:
-        started = time.monotonic()
+        started, before = time.monotonic(), self.health.sequence
         scope = self._reading(self._follow)
         with self._seen_lock:
             scope |= self._seen
             self._seen = set()
         scope |= set(self.health.failing)
         if not scope:
+            if self.health.sequence != before:  # it was nothing to us, as what we said ourselves
+                self._tell(self.health)
             return
         report = self._backend.set(self._loader.view, scope)
         for key in scope:

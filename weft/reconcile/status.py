@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
-from weft.backends.interface import Report, Status
+from weft.backends.interface import Report, Status, apart
 from weft.ipam.allocate import ROUTER_OWNERS
 from weft.logical.model import LogicalRouter
 from weft.resources import binding, trunk
@@ -31,17 +31,28 @@ def write(
     ports: dict[str, Status] = {}
     legs: dict[str, Status] = {}
     floating: dict[str, Status] = {}
+    on: dict[str, str] = {}
     for key, status in report.status.items():
         if key.kind == "port":
             ports[key.id] = status
         elif key.kind == "router" and key.id in routers:
             value = routers[key.id]
             legs.update({leg.id: status for leg in value.legs})
+            on.update({leg.id: leg.switch for leg in value.legs})
             floating.update({nat.id: status for nat in value.nats})
-            floating.update({one.id: status for one in _forwarded(tx, value)} if value.forwardings else {})
+            floating.update(_forwarded(value, status))
+    legs |= _cut_off(tx, {leg: on[leg] for leg, status in legs.items() if status.up}, backend)
     moved = _write_ports(tx, ports, lambda row: tells(host, backend, row.binding_host_id, row.binding_vif_details))
     trunk.refresh(tx, moved)
     return len(moved) + len(_write_ports(tx, legs, lambda row: True)) + _write_floating(tx, floating)
+
+
+def _cut_off(tx: Transaction, legs: Mapping[str, str], backend: str) -> dict[str, Status]:
+    """Of legs that are up (and the networks they are in) those whose neighbours are all behind another backend's tunnels."""
+    carried = binding.carriers(tx, set(legs.values())) if legs else {}
+    others = {network: min(by) for network, by in carried.items() if backend not in by}
+    reasons = {leg: f"its router is made by {apart(backend, others[on])}" for leg, on in legs.items() if on in others}
+    return {leg: Status(False, reason) for leg, reason in reasons.items()}
 
 
 def tells(host: str, backend: str, bound_to: str, vif_details: Mapping[str, Any]) -> bool:
@@ -54,12 +65,10 @@ def tells(host: str, backend: str, bound_to: str, vif_details: Mapping[str, Any]
     return bound_to == host if host else not bound_to or binding.attached_by(vif_details) == backend
 
 
-def _forwarded(tx: Transaction, value: LogicalRouter) -> Sequence[Any]:
-    from weft.resources.port_forwarding import PORT_FORWARDINGS
-
-    ids = [one.id for one in value.forwardings]
-    statement = select(PORT_FORWARDINGS.c.floatingip_id.label("id")).where(PORT_FORWARDINGS.c.id.in_(ids)).distinct()
-    return tx.all(statement)
+def _forwarded(value: LogicalRouter, status: Status) -> dict[str, Status]:
+    """Of the floating IPs that it forwards ports of: as the router's, unless nothing is forwarded by their gateway."""
+    reasons = {one.floating_ip: status.unforwarded.get(one.gateway_port, "") for one in value.forwardings}
+    return {id: Status(False, reason) if reason else status for id, reason in reasons.items()}
 
 
 def _write_ports(tx: Transaction, found: Mapping[str, Status], counts: Callable[[Any], bool]) -> list[str]:
@@ -79,8 +88,7 @@ def _write_ports(tx: Transaction, found: Mapping[str, Status], counts: Callable[
             PORTS.c.binding_vif_details,
         )
         for row in filter(counts, tx.all(statement.where(PORTS.c.id.in_(ids[start : start + 500])))):
-            status = found[row.id]
-            wanted, reason = (ACTIVE, "") if status.up else (DOWN, status.reason[:LONGEST_REASON])
+            wanted, reason = _shown(found[row.id])
             if (row.status, row.status_reason) == (wanted, reason):
                 continue
             tx.execute(
@@ -99,18 +107,24 @@ def _write_ports(tx: Transaction, found: Mapping[str, Status], counts: Callable[
     return moved
 
 
+def _shown(status: Status) -> tuple[str, str]:
+    """`status` and `status_reason` as the API has them."""
+    return (ACTIVE, "") if status.up else (DOWN, status.reason[:LONGEST_REASON])
+
+
 def _write_floating(tx: Transaction, found: Mapping[str, Status]) -> int:
     if not found:
         return 0
     moved = 0
     table = FLOATINGIPS.c
-    columns = (table.id, table.project_id, table.status, table.revision_number, table.port_id)
+    columns = (table.id, table.project_id, table.status, table.status_reason, table.revision_number, table.port_id)
     for row in tx.all(select(*columns).where(FLOATINGIPS.c.id.in_(sorted(found)))):
-        wanted = ACTIVE if found[row.id].up else DOWN
-        if row.status == wanted:
+        wanted, reason = _shown(found[row.id])
+        if (row.status, row.status_reason) == (wanted, reason):
             continue
-        values = {"row_id": row.id, "status": wanted, "updated_at": tx.now, "revision_number": row.revision_number + 1}
-        tx.execute(update(FLOATINGIPS).where(FLOATINGIPS.c.id == bindparam("row_id")), values)
+        values = {"status": wanted, "status_reason": reason, "revision_number": row.revision_number + 1}
+        statement = update(FLOATINGIPS).where(FLOATINGIPS.c.id == bindparam("row_id"))
+        tx.execute(statement, {"row_id": row.id, "updated_at": tx.now, **values})
         tx.record(FLOATINGIP, {**row._mapping, "revision_number": row.revision_number + 1}, "status")
         moved += 1
     return moved

@@ -38,7 +38,6 @@ class Attribute:
     `required_by_policy`: rules need it, so it is read even where the client asks for other fields.
     `extension`: the alias that brings it; core: the one that brings the resource.
     `default_overrides_none`: null on create means the default. `column` where it is not called like the attribute.
-    `lasting`: clients know it also where its extension is not offered.
     """
 
     name: str
@@ -55,7 +54,6 @@ class Attribute:
     extension: str = "core"
     column: str | None = None
     default_overrides_none: bool = False
-    lasting: bool = False
 
     @property
     def column_name(self) -> str:

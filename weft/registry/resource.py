@@ -137,15 +137,12 @@ class Resource:
 
     def without(self, aliases: frozenset[str]) -> Resource:
         """This resource where those extensions are not offered: the same objects, less to say about them."""
-        attributes = tuple(
-            replace(a, extension="core") if a.lasting and a.extension in aliases else a for a in self.attributes
-        )
-        hidden = tuple(a for a in attributes if a.extension in aliases)
+        hidden = tuple(a for a in self.attributes if a.extension in aliases)
         shims = tuple(alias for alias in self.shims if alias not in aliases)
         actions = tuple(action for action in self.actions if action.extension not in aliases)
-        if attributes == self.attributes and not hidden and shims == self.shims and actions == self.actions:
+        if not hidden and shims == self.shims and actions == self.actions:
             return self
-        known = tuple(a for a in attributes if a.extension not in aliases)
+        known = tuple(a for a in self.attributes if a.extension not in aliases)
         made = replace(self, attributes=known, hidden=hidden, shims=shims, actions=actions)
         self.strategy.resource = self
         return made

@@ -29,6 +29,9 @@ class Strategy:
     #: revision, and a lock that is taken before what refers to it is read (Store.write)
     patient = False
 
+    #: who deletes one locks it, so that nobody makes what refers to it before it has gone
+    locked = False
+
     #: updating one, and its actions, create and delete others that a quota counts
     moves_counters = False
 

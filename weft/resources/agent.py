@@ -18,7 +18,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     false,
-    insert,
     or_,
     select,
     update,
@@ -188,7 +187,7 @@ def report(
         "started_at": moment,
         **values,
     }
-    tx.execute(insert(AGENTS), {"admin_state_up": tx.config.api.enable_new_agents, **row})
+    tx.add(AGENTS, [{"admin_state_up": tx.config.api.enable_new_agents, **row}])
     tx.record(AGENT, row, "create")
     return True
 
@@ -199,15 +198,17 @@ def _log(tx: Transaction, agent_type: str, host: str) -> None:
     tx.record(AGENT, {"id": found[0].id}, "update")
 
 
+_CANDIDATES = select(AGENTS.c.id, AGENTS.c.host, AGENTS.c.availability_zone, AGENTS.c.configurations).where(
+    AGENTS.c.agent_type == bindparam("of_type"),
+    AGENTS.c.admin_state_up,
+    AGENTS.c.heartbeat_timestamp >= bindparam("oldest"),
+)
+
+
 def candidates(tx: Transaction, agent_type: str) -> list[Candidate]:
     """The agents of a type that are alive and switched on, whatever they serve already."""
-    columns = (AGENTS.c.id, AGENTS.c.host, AGENTS.c.availability_zone, AGENTS.c.configurations)
-    statement = select(*columns).where(
-        AGENTS.c.agent_type == agent_type,
-        AGENTS.c.admin_state_up,
-        AGENTS.c.heartbeat_timestamp >= _oldest_heartbeat(tx),
-    )
-    return [Candidate(one.id, one.host, one.availability_zone, mode=mode(one)) for one in tx.all(statement)]
+    found = tx.all(_CANDIDATES, {"of_type": agent_type, "oldest": _oldest_heartbeat(tx)})
+    return [Candidate(one.id, one.host, one.availability_zone, mode=mode(one)) for one in found]
 
 
 def mode(one: Any) -> str:

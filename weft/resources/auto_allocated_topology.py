@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Table, delete, insert, select
+from sqlalchemy import Column, ForeignKey, Table, delete, select
 
 from weft import errors
 from weft.registry.resource import Row
@@ -54,7 +54,7 @@ def ensure(tx: Transaction, project_id: str) -> str:
         tx.hold_to_limit(project_id, name)
     inside = _make_network(tx, project_id, pools)
     row = {"project_id": project_id, "network_id": inside, "router_id": _make_router(tx, project_id, inside, outside)}
-    tx.execute(insert(TOPOLOGIES), row)
+    tx.add(TOPOLOGIES, [row])
     return inside
 
 
@@ -90,7 +90,7 @@ def _make_router(tx: Transaction, project_id: str, inside: str, outside: str) ->
             router_interface.add(tx, made, {"subnet_id": one["id"]})
         if made["distributed"]:
             router_kind.follow(tx, made)
-    except (errors.BadRequest, errors.HTTPBadRequest) as error:
+    except (errors.BadRequest, errors.HTTPBadRequest, errors.IpAddressGenerationFailure) as error:
         raise errors.AutoAllocationFailure(
             reason=f"Unable to provide external connectivity: {error.message.rstrip('.')}"
         ) from error

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
+
+from sqlalchemy import Select, bindparam, exists, select, update
 
 from weft import errors
 from weft.registry.resource import Row
 from weft.resources import segment
+from weft.store.schema import Texts, among
 from weft.store.transaction import Transaction
 
 UNBOUND, FAILED = "unbound", "binding_failed"
@@ -28,6 +32,43 @@ def differs(old: Row, new: Row) -> bool:
 def attached_by(vif_details: Mapping[str, Any]) -> str:
     """The backend that attached a port which has these details; '' where none did."""
     return str(vif_details.get("bound_drivers", {}).get("0", ""))
+
+
+def carriers(tx: Transaction, networks: Iterable[str], but: str = "") -> dict[str, set[str]]:
+    """Network -> the backends that have attached its workloads (`but` one port's), of those that tunnels alone carry.
+
+    Tunnels of two backends do not meet: there should be one, and it is that of whoever was attached first.
+    """
+    found: dict[str, set[str]] = {}
+    for row in tx.all(_carriers().distinct(), {"networks": sorted(networks), "but": but}):
+        found.setdefault(row.network_id, set()).add(row.backend or "")
+    return found
+
+
+def claim(tx: Transaction, network_id: str, but: str = "") -> dict[str, set[str]]:
+    """As `carriers` of a network that had none. Of two who attach its first port at once one waits, and finds the other's;
+    or begins anew, where a transaction goes on seeing what it saw."""
+    from weft.resources.network import NETWORKS
+
+    same = {"revision_number": NETWORKS.c.revision_number}
+    tx.execute(update(NETWORKS).where(NETWORKS.c.id == network_id).values(same))
+    return carriers(tx, [network_id], but)
+
+
+@cache
+def _carriers() -> Select[Any]:
+    from weft.resources.port import PORTS
+
+    by = PORTS.c.binding_vif_details["bound_drivers"]["0"].as_string().label("backend")
+    on = segment.SEGMENTS.c
+    reached = on.physical_network.is_not(None) | (on.network_type == "local")
+    return select(PORTS.c.network_id, by).where(
+        among(PORTS.c.network_id, bindparam("networks", type_=Texts)),
+        PORTS.c.id != bindparam("but"),
+        PORTS.c.binding_vif_type.not_in(sorted(FREE)),
+        PORTS.c.device_owner.not_like("network:%"),
+        ~exists().where(on.network_id == PORTS.c.network_id, reached),
+    )
 
 
 def refuse_change(old: Row, new: Row) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, select
 
 from weft import errors
 from weft.registry.resource import Row
@@ -18,9 +18,23 @@ from weft.store.transaction import Transaction
 KIND = "DHCP agent"
 
 
+def look(tx: Transaction, on: Row) -> None:
+    """Look now for the agents that `schedule` will ask for, and not between what is written, which is then sent together."""
+    if _lacks(tx, on):
+        _candidates(tx)
+
+
+def _lacks(tx: Transaction, on: Row) -> bool:
+    return len(on["_agents"]) < tx.config.api.dhcp_agents_per_network
+
+
+def _candidates(tx: Transaction) -> list[Candidate]:
+    return tx.once(("candidates", KIND), lambda: agent.candidates(tx, KIND))
+
+
 def schedule(tx: Transaction, on: Row) -> None:
     """Let as many agents serve the network `on` as dhcp_agents_per_network says, or as there are."""
-    if len(on["_agents"]) < tx.config.api.dhcp_agents_per_network:
+    if _lacks(tx, on):
         _place(tx, [on])
 
 
@@ -42,7 +56,7 @@ def fill(tx: Transaction) -> None:
 def _place(tx: Transaction, networks: Sequence[Row], found: list[Candidate] | None = None) -> None:
     if not networks:
         return
-    found = agent.candidates(tx, KIND) if found is None else found
+    found = list(_candidates(tx)) if found is None else found
     if len(found) > 1:
         weigh(tx, BINDINGS, found)
     most = tx.config.api.dhcp_agents_per_network
@@ -74,7 +88,7 @@ def _give(on: Row, chosen: Sequence[Candidate]) -> list[Row]:
 def _write(tx: Transaction, made: Sequence[Row], networks: Iterable[Row]) -> None:
     if not made:
         return
-    tx.execute(insert(BINDINGS), list(made))
+    tx.add(BINDINGS, made)
     moved = {one["network_id"] for one in made}
     for on in networks:
         if on["id"] in moved:

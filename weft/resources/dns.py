@@ -45,15 +45,21 @@ def assignment(config: Config, row: Row) -> list[dict[str, str]]:
     """Names of the port's addresses: its dns_name, or host-10-0-0-3 for the address 10.0.0.3."""
     own = config.api.dns_domain.strip(".")
     domain = row["dns_published"] or (f"{own}." if own else "")
-    found = []
-    for fixed in row["fixed_ips"]:
-        ip = fixed["ip_address"]
-        host = row["dns_name"] or "host-" + ip.replace(".", "-").replace(":", "-")
-        fqdn = host if host.endswith(".") else f"{host}.{domain}" if domain else host
-        found.append(
-            {"ip_address": ip, "hostname": host.partition(".")[0] if host.endswith(".") else host, "fqdn": fqdn}
-        )
-    return found
+    ips = [fixed["ip_address"] for fixed in row["fixed_ips"]]
+    name = row["dns_name"]
+    if not name:
+        hosts = [(ip, "host-" + ip.translate(_AS_NAME)) for ip in ips]
+        return [
+            {"ip_address": ip, "hostname": host, "fqdn": f"{host}.{domain}" if domain else host} for ip, host in hosts
+        ]
+    if name.endswith("."):
+        host, fqdn = name.partition(".")[0], name
+    else:
+        host, fqdn = name, f"{name}.{domain}" if domain else name
+    return [{"ip_address": ip, "hostname": host, "fqdn": fqdn} for ip in ips]
+
+
+_AS_NAME = str.maketrans(".:", "--")
 
 
 # Published outside.

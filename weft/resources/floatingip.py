@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Column, ColumnElement, ForeignKey, String, Table, UniqueConstraint, literal, select, union_all
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    CompoundSelect,
+    ForeignKey,
+    String,
+    Table,
+    UniqueConstraint,
+    bindparam,
+    literal,
+    select,
+    union_all,
+)
 
 from weft import errors
 from weft.ipam import allocate
@@ -36,6 +49,7 @@ FLOATINGIPS = Table(
     Column("gateway_port_id", ID, ForeignKey("ports.id"), index=True),
     Column("interface_port_id", ID, ForeignKey("ports.id"), index=True),
     Column("status", String(16), nullable=False, default="DOWN"),
+    Column("status_reason", String(255), nullable=False, default="", server_default=""),
     Column("dns_name", String(255), nullable=False, default=""),
     Column("dns_domain", String(255), nullable=False, default=""),
     Column("dns_published", String(510), nullable=False, default="", server_default=""),
@@ -56,6 +70,7 @@ ATTRIBUTES = (
     Attribute("fixed_ip_address", addresses.ip_or_none, default=None, sort=True),
     *standard.project(),
     read_only("status", t.string(16), sort=True),
+    read_only("status_reason", t.string(255), filter=False, extension="status-reason"),
     Attribute(
         "dns_name", types_dns.relative_dns_name, default="", put=False, filter=False, extension="dns-integration"
     ),
@@ -76,6 +91,7 @@ NOWHERE: Mapping[str, Any] = {
     "interface_port_id": None,
     "port_details": None,
     "status": "DOWN",
+    "status_reason": "",
 }
 """A floating IP that leads to no port."""
 
@@ -139,7 +155,7 @@ class FloatingIPStrategy(Strategy):
             new.update(NOWHERE)
             dns.follow_target(tx, new, None)
         if any(new[name] != old[name] for name in ("port_id", "fixed_ip_address", "router_id")):
-            new["status"] = "DOWN"
+            new["status"], new["status_reason"] = "DOWN", ""
 
     def validate_delete(self, tx: Transaction, row: Row) -> None:
         if row["port_forwardings"]:
@@ -299,18 +315,29 @@ def uses_interface(tx: Transaction, port_id: str) -> bool:
     return tx.first(union_all(own, forwarded)) is not None
 
 
+@cache
+def _holding_on() -> CompoundSelect[Any]:
+    """(id, kind) of all that a port's deletion concerns."""
+    from weft.resources import local_ip, ndp_proxy, port_forwarding, trunk
+
+    port = bindparam("port", type_=ID)
+    leading = select(FLOATINGIPS.c.id, literal("floatingip").label("kind")).where(FLOATINGIPS.c.port_id == port)
+    others = (port_forwarding.leading_to(port), local_ip.holding(port), ndp_proxy.of_port(port), trunk.having(port))
+    return union_all(leading, *others)
+
+
 def release_port(tx: Transaction, row: Row) -> None:
     """The port is about to be deleted: what leads to it lets go of it.
 
     Raises FipAssociated where that is another project's, unless an administrator deletes; ServicePortInUse where it is a
-    local IP, which needs the port's address.
+    local IP, which needs the port's address; PortInUseAsSubPort where it is a trunk.
     """
-    from weft.resources import local_ip, ndp_proxy, port_forwarding
+    from weft.resources import local_ip, ndp_proxy, port_forwarding, trunk
 
-    leading = select(FLOATINGIPS.c.id, literal("floatingip").label("kind")).where(FLOATINGIPS.c.port_id == row["id"])
-    others = (port_forwarding.leading_to(row["id"]), local_ip.holding(row["id"]), ndp_proxy.of_port(row["id"]))
-    found = tx.all(union_all(leading, *others))
+    found = tx.all(_holding_on(), {"port": row["id"]})
     for one in found:
+        if one.kind == trunk.SUB_PORT:
+            raise errors.PortInUseAsSubPort(port_id=row["id"], trunk_id=one.id)
         if one.kind == local_ip.ALIAS:
             raise errors.ServicePortInUse(id=row["id"], reason=f"it has the address of local IP {one.id}")
     ids = [one.id for one in found if one.kind == "floatingip"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import bindparam, delete, func, or_, select, update
 
 from weft import errors
 from weft.registry.resource import Resource, Row
@@ -82,7 +82,7 @@ def _give(tx: Transaction, row: Row, chosen: Sequence[Candidate], priority: int 
         own = {"state": ACTIVE if is_first else STANDBY, "ha_port_id": ports.get(one.host)}
         row["_agents"] = [*row["_agents"], held(one, slot, **own)]
         made.append({"router_id": row["id"], "agent_id": one.id, "slot": slot, "priority": priority, **own})
-    tx.execute(insert(BINDINGS), made)
+    tx.add(BINDINGS, made)
     tx.record(_router(), row, "update")
 
 

@@ -191,7 +191,7 @@ PORT_ASSOCIATION = Resource(
 # What others ask of local IPs.
 
 
-def holding(port_id: str) -> Select[Any]:
+def holding(port_id: ColumnElement[str]) -> Select[Any]:
     """SELECT of (id, kind) of the local IPs whose address is the port's."""
     return select(LOCAL_IPS.c.id, literal(ALIAS).label("kind")).where(LOCAL_IPS.c.local_port_id == port_id)
 

@@ -64,6 +64,8 @@ class LogStrategy(Strategy):
             raise errors.InvalidResourceConstraint(
                 target="port", target_id=target, resource=LOGGABLE, resource_id=group
             )
+        if port and (reason := tx.environment.unloggable(port)):
+            raise errors.LoggingTypeNotSupported(log_type=LOGGABLE, port_id=target, reason=reason)
 
 
 LOG = Resource(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Column, ForeignKey, Select, String, Table, UniqueConstraint, literal, select
+from sqlalchemy import Column, ColumnElement, ForeignKey, Select, String, Table, UniqueConstraint, literal, select
 
 from weft import errors
 from weft.ipam.allocate import ALLOCATIONS
@@ -171,7 +171,7 @@ def refuse_detaching(tx: Transaction, row: Row, subnet_ids: Sequence[str]) -> No
 # What ports ask.
 
 
-def of_port(port_id: str, gone: Sequence[str] | None = None) -> Select[Any]:
+def of_port(port_id: str | ColumnElement[str], gone: Sequence[str] | None = None) -> Select[Any]:
     """SELECT of (id, kind) of the proxies for a port, or for some of its addresses."""
     table = NDP_PROXIES.c
     found = select(table.id, literal(KIND).label("kind")).where(table.port_id == port_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Integer,
     String,
     Table,
+    bindparam,
     exists,
     func,
     select,
@@ -30,6 +32,8 @@ from weft.registry.resource import Resource, Row
 from weft.registry.strategy import Filter, Strategy
 from weft.resources import (
     agent_bindings,
+    network_provider,
+    qos_allocations,
     qos_attachment,
     qos_policy,
     rbac_policy,
@@ -40,6 +44,7 @@ from weft.resources import (
 )
 from weft.resources import segment_types as kinds
 from weft.store import access
+from weft.store.rows import ALONE, KEPT
 from weft.store.schema import ID, METADATA, identity, json_array, json_object, unique_where
 from weft.store.schema import standard as standard_columns
 from weft.store.transaction import Transaction
@@ -175,6 +180,7 @@ class NetworkStrategy(Strategy):
     """Networks; see behaviours section 1 of the API's facts."""
 
     patient = True
+    locked = True
 
     def columns(self) -> Mapping[str, ColumnElement[Any]]:
         return {
@@ -195,13 +201,13 @@ class NetworkStrategy(Strategy):
         }
 
     def view(self, tx: Transaction, row: Row) -> None:
-        _show_segments(row)
+        network_provider.show(row)
         row["subnets"] = sorted(row["subnets"])
         row["availability_zones"] = agent_bindings.zones(row)
 
     def prepare(self, tx: Transaction, values: Row) -> None:
         security_group.ensure_default(tx, values["project_id"])
-        found = _reserve(tx, values)
+        found = network_provider.reserve(tx, values)
         most = min(kinds.mtu(tx.config, one) for one in found)
         if values["mtu"] > most:
             raise errors.InvalidInput(reason=f"Requested MTU is too big, maximum is {most}")
@@ -221,7 +227,7 @@ class NetworkStrategy(Strategy):
                 "_segments": [{**one, "position": at} for at, one in enumerate(found)],
             }
         )
-        _show_segments(values)
+        network_provider.show(values)
         if "qos_policy_id" not in values:
             values["qos_policy_id"] = qos_policy.default_of(tx, values["project_id"])
         else:
@@ -249,7 +255,7 @@ class NetworkStrategy(Strategy):
             router_ha.claim(tx, row["project_id"], row["id"])
 
     def prepare_update(self, tx: Transaction, old: Row, changes: Row, new: Row) -> None:
-        _update_provider(tx, old, changes, new)
+        network_provider.update(tx, old, changes, new)
         if "mtu" in changes and changes["mtu"] != old["mtu"]:
             _check_mtu(tx, old, new)
         if new["shared"] != old["shared"]:
@@ -264,6 +270,7 @@ class NetworkStrategy(Strategy):
         tx.update(self.resource, old, new)
         if new["pvlan"] != old["pvlan"]:
             port_extensions.switch_pvlan(tx, new)
+        qos_allocations.network_moved(tx, old, new)
         if any(new.get(name) != old.get(name) for name in _ELSEWHERE):
             tx.touch(self.resource, new)
 
@@ -271,7 +278,7 @@ class NetworkStrategy(Strategy):
         from weft.resources import floatingip, port
 
         tx.lock(self.resource, row["id"])
-        holding = port.ids_holding_network(tx, row["id"])
+        holding = port.ids_holding_network(tx, row["id"]) if _hanging(tx, row["id"]).ports else []
         if holding:
             idle = floatingip.idle_ports(tx, row["id"])
             holding = [id for id in holding if id not in idle]
@@ -285,44 +292,38 @@ class NetworkStrategy(Strategy):
     def write_delete(self, tx: Transaction, row: Row) -> None:
         from weft.resources import floatingip, port, subnet
 
-        floatingip.delete_idle(tx, row["id"])
-        port.delete_automatic(tx, row["id"])
-        subnet.delete_all_of(tx, row["id"])
-        segment.remove(tx, row["id"])
-        tx.delete(self.resource, row)
+        hanging = _hanging(tx, row["id"])
+        if hanging.ports:
+            floatingip.delete_idle(tx, row["id"])
+            port.delete_automatic(tx, row["id"])
+        if hanging.subnets:
+            subnet.delete_all_of(tx, row["id"], ports=hanging.ports)
+        segments = segment.all_of(tx, row["id"])
+        tx.delete(self.resource, row, granted=hanging.policies)
+        for one in segments:
+            tx.deleted(segment.SEGMENT, one)
+
+
+@cache
+def _hanging_on() -> Any:
+    from weft.resources.port import PORTS
+    from weft.resources.subnet import SUBNETS
+
+    network = bindparam("network", type_=ID)
+    return select(
+        exists().where(PORTS.c.network_id == network).label("ports"),
+        exists().where(SUBNETS.c.network_id == network).label("subnets"),
+        exists().where(access.RBAC_ENTRIES.c.object_id == network).label("policies"),
+    )
+
+
+def _hanging(tx: Transaction, id: str) -> Any:
+    """What hangs on a network that is locked, and so cannot become more: `ports`, `subnets`, RBAC `policies`."""
+    return tx.once(("hanging on network", id), lambda: tx.first(_hanging_on(), {"network": id}))
 
 
 _ELSEWHERE = ("shared", "router:external", *kinds.PROVIDER)
 """What may change of a network without standing in its own row."""
-
-
-def _show_segments(row: Row) -> None:
-    """Complete a network with what carries it: the provider attributes of one segment, else `segments`. In place."""
-    row["_segments"].sort(key=lambda one: one["position"])
-    many = [{name: one[name.partition(":")[2]] for name in kinds.PROVIDER} for one in row["_segments"]]
-    if len(many) > 1:
-        row["segments"] = many
-    else:
-        row.update(many[0] if many else dict.fromkeys(kinds.PROVIDER))
-
-
-def _reserve(tx: Transaction, values: Row) -> list[Row]:
-    """The segments of a new network, of which `values` no longer speaks afterwards."""
-    asked = {name: values.pop(name, None) for name in kinds.PROVIDER}
-    several = values.pop("segments", None)
-    provided = any(value is not None for value in asked.values())
-    if several is not None and provided:
-        raise errors.SegmentsSetInConjunctionWithProviders()
-    if several:
-        kinds.refuse_duplicates(several)
-    if several or provided:
-        wanted = [[one.get(name) for name in kinds.PROVIDER] for one in several or [asked]]
-        project = values["project_id"]
-        return [segment.reserve_provider(tx, kind, place, number, project) for kind, place, number in wanted]
-    types = tx.config.ml2.project_network_types
-    if values["router:external"] and tx.config.ml2.external_network_type:
-        types = (tx.config.ml2.external_network_type,)
-    return [segment.reserve_for_project(tx, types, values["project_id"])]
 
 
 def _segment_filter(column: str) -> Filter:
@@ -373,20 +374,6 @@ def _update_external(tx: Transaction, new: Row) -> None:
     rbac_policy.withdraw(tx, new, access.EXTERNAL, everybody_only=False)
 
 
-def _update_provider(tx: Transaction, old: Row, changes: Row, new: Row) -> None:
-    """Of the provider attributes only the VLAN tag of a single-segment network may change."""
-    if "segments" in changes and changes["segments"] != old.get("segments"):
-        raise errors.InvalidInput(reason="the segments of a network are created and deleted at /v2.0/segments")
-    given = {name: changes[name] for name in kinds.PROVIDER if name in changes and changes[name] != old.get(name)}
-    if not given:
-        return
-    if set(given) != {"provider:segmentation_id"} or old.get("provider:network_type") != "vlan":
-        raise errors.InvalidInput(reason="Plugin does not support updating the following provider network attributes: "
-                                  + ", ".join(sorted(given)))  # fmt: skip
-    found = segment.reserve_provider(tx, "vlan", old["provider:physical_network"], given["provider:segmentation_id"])
-    segment.renumber(tx, old["id"], found)
-
-
 def _check_mtu(tx: Transaction, old: Row, new: Row) -> None:
     from weft.resources.subnet import SUBNETS
 
@@ -409,6 +396,18 @@ LEAST_MTU = {4: 68, 6: 1280}
 def load(tx: Transaction, id: str) -> Row:
     """The network with that id if the caller may see it; remembered for the transaction."""
     return tx.once(("network", id), lambda: tx.get(NETWORK, id))
+
+
+def hold(tx: Transaction, id: str) -> Row:
+    """Like `load`, and locked: what is made on the network by what is there is made by one at a time."""
+    if not tx.has_alone(NETWORK, id):
+        tx.forget(("network", id))
+    return tx.once(("network", id), lambda: tx.get(NETWORK, id, lock=ALONE))
+
+
+def keep(tx: Transaction, id: str) -> Row:
+    """Like `load`, for what is made on the network by how it is: nobody holds it meanwhile. Many may keep it at once."""
+    return tx.once(("network", id), lambda: tx.get(NETWORK, id, lock=KEPT))
 
 
 NETWORK = Resource(

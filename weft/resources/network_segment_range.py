@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Boolean, Column, String, Table, select
+from sqlalchemy import BigInteger, Boolean, Column, String, Table, bindparam, select
 
 from weft import errors
 from weft.config import Config
@@ -201,7 +201,11 @@ NETWORK_SEGMENT_RANGE = Resource(
 # What networks ask of ranges.
 
 
+_OF_TYPE = select(RANGES.c.project_id, RANGES.c.physical_network, RANGES.c.minimum, RANGES.c.maximum).where(
+    RANGES.c.network_type == bindparam("of_type"), RANGES.c.default.is_(False)
+)
+
+
 def of_type(tx: Transaction, network_type: str) -> Sequence[Any]:
     """(project_id, physical_network, minimum, maximum) of the ranges of a type that operators made; project None: everybody's."""
-    columns = (RANGES.c.project_id, RANGES.c.physical_network, RANGES.c.minimum, RANGES.c.maximum)
-    return tx.all(select(*columns).where(RANGES.c.network_type == network_type, RANGES.c.default.is_(False)))
+    return tx.all(_OF_TYPE, {"of_type": network_type})

@@ -38,6 +38,7 @@ from weft.resources import (
     port_checks,
     port_extensions,
     port_macs,
+    qos_allocations,
     qos_attachment,
     resource_request,
     security_group,
@@ -186,8 +187,8 @@ class PortStrategy(Strategy):
 
     def related(self) -> Any:
         return {
-            "network:project_id": lambda tx, row: network.load(tx, row["network_id"])["project_id"],
-            "network:shared": lambda tx, row: network.load(tx, row["network_id"])["shared"],
+            "network:project_id": lambda tx, row: network.keep(tx, row["network_id"])["project_id"],
+            "network:shared": lambda tx, row: network.keep(tx, row["network_id"])["shared"],
         }
 
     def view(self, tx: Transaction, row: Row) -> None:
@@ -223,7 +224,7 @@ class PortStrategy(Strategy):
         return many
 
     def prepare(self, tx: Transaction, values: Row) -> None:
-        on = network.load(tx, values["network_id"])
+        on = network.keep(tx, values["network_id"])
         default_group = security_group.ensure_default(tx, values["project_id"])
         trusted = is_trusted(values["device_owner"])
         values["id"] = values.get("id") or str(uuid4())
@@ -288,6 +289,7 @@ class PortStrategy(Strategy):
             _bind(tx, new)
         if new["qos_policy_id"] != old["qos_policy_id"]:
             qos_attachment.check_port(tx, new)
+            qos_allocations.port_moved(tx, old, new)
         self.view_many(tx, [new])
 
     def write_update(self, tx: Transaction, old: Row, new: Row) -> None:
@@ -323,7 +325,7 @@ class PortStrategy(Strategy):
             raise errors.ServicePortInUse(id=row["id"], reason=f"has device owner {row['device_owner']}")
         from weft.resources import trunk
 
-        trunk.refuse_deletion(tx, row)
+        trunk.refuse_deletion(row)
 
     def write_delete(self, tx: Transaction, row: Row) -> None:
         from weft.resources import floatingip

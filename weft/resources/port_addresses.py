@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import insert
-
 from weft.ipam import allocate
 from weft.ipam.allocate import ALLOCATIONS
 from weft.registry.resource import Row
@@ -143,4 +141,4 @@ def as_set(fixed_ips: Sequence[Mapping[str, str]]) -> set[tuple[str, str]]:
 def insert_many(tx: Transaction, many: Sequence[tuple[str, str, str]]) -> None:
     """Reserve addresses: (port, subnet, address) each."""
     if many:
-        tx.execute(insert(ALLOCATIONS), [{"port_id": p, "subnet_id": s, "ip_address": a} for p, s, a in many])
+        tx.add(ALLOCATIONS, [{"port_id": p, "subnet_id": s, "ip_address": a} for p, s, a in many])

@@ -18,7 +18,6 @@ from sqlalchemy import (
     String,
     Table,
     delete,
-    insert,
     literal,
     select,
     union_all,
@@ -113,7 +112,7 @@ class PortBindingStrategy(Strategy):
         if not of["binding:host_id"]:
             return _change_active(tx, of, wanted)
         made = _attached(tx, of, wanted)
-        tx.execute(insert(INACTIVE_BINDINGS), made)
+        tx.add(INACTIVE_BINDINGS, [made])
         tx.touch(PORT, of)
         return _shown({**made, "status": INACTIVE})
 
@@ -158,7 +157,7 @@ def _activate(tx: Transaction, row: Row, _body: Any) -> Row:
             "vif_details": {},
             "segment_id": None,
         }
-        tx.execute(insert(INACTIVE_BINDINGS), left)
+        tx.add(INACTIVE_BINDINGS, [left])
     new = {**of, **{f"binding:{name}": made[name] for name in ("vnic_type", "profile", "vif_type", "vif_details")}}
     new |= {"binding:host_id": row["host"], "status": "DOWN", "status_reason": ""}
     new["binding_segment_id"] = made["segment_id"]

@@ -279,7 +279,7 @@ def brief(floatingips: Table) -> ColumnElement[Any]:
 RANGES = ("internal_port_range", "external_port_range")
 
 
-def leading_to(port_id: str, addresses: Sequence[str] | None = None) -> Select[Any]:
+def leading_to(port_id: str | ColumnElement[str], addresses: Sequence[str] | None = None) -> Select[Any]:
     """SELECT of (id, kind) of the forwardings to a port, or to some of its addresses."""
     table = PORT_FORWARDINGS.c
     found = select(table.id, literal("port_forwarding").label("kind")).where(table.internal_port_id == port_id)

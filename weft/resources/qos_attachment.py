@@ -35,8 +35,13 @@ def check(tx: Transaction, new: str | None, old: str | None = None) -> None:
 
 
 def drivers(tx: Transaction) -> Mapping[str, Rules]:
-    """The backends that hosts report, with the rules that each honours. None: nobody is there who could refuse."""
-    return dict(_hosts(tx).values())
+    """The backends that hosts report, with the rules that one of its hosts honours. None: nobody is there who could refuse."""
+    found: dict[str, dict[str, qos.Parameters]] = {}
+    for backend, rules in _hosts(tx).values():
+        known = found.setdefault(backend, {})
+        for kind, parameters in rules.items():
+            known[kind] = qos.either(known[kind], parameters) if kind in known else parameters
+    return found
 
 
 def _hosts(tx: Transaction) -> Mapping[str, tuple[str, Rules]]:
@@ -142,9 +147,24 @@ def _following(policy_id: str) -> ColumnElement[bool]:
     return or_(PORTS.c.qos_policy_id == policy_id, inherited)
 
 
+def _of_servers() -> ColumnElement[bool]:
+    from weft.resources.port import PORTS
+
+    return and_(PORTS.c.device_owner.like("compute:%"), _bound())
+
+
+def servers_following(policy_id: str) -> ColumnElement[bool]:
+    """The bound ports of servers whose policy it is."""
+    return and_(_following(policy_id), _of_servers())
+
+
+def servers_of_network(network_id: str) -> ColumnElement[bool]:
+    """The bound ports of servers that follow the network's policy, whatever it is."""
+    return and_(_of_network(network_id), _of_servers())
+
+
 def has_bound_server(tx: Transaction, policy_id: str) -> bool:
     """A server's port is bound with the policy."""
     from weft.resources.port import PORTS
 
-    servers = PORTS.c.device_owner.like("compute:%")
-    return bool(tx.first(select(PORTS.c.id).where(_following(policy_id), servers, _bound()).limit(1)))
+    return bool(tx.first(select(PORTS.c.id).where(servers_following(policy_id)).limit(1)))

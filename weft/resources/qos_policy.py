@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, Column, ColumnElement, Select, String, Table, literal, select, union_all
+from sqlalchemy import Boolean, Column, ColumnElement, Select, String, Table, bindparam, literal, select, union_all
 
 from weft import errors
 from weft.registry import types as t
@@ -125,9 +125,12 @@ def _refuse_unsharing(tx: Transaction, policy: Row) -> None:
 # What others ask of policies.
 
 
+_DEFAULT_OF = select(POLICIES.c.id).where(POLICIES.c.project_id == bindparam("of_project"), POLICIES.c.is_default)
+
+
 def default_of(tx: Transaction, project_id: str) -> str | None:
     """The policy that new networks of the project have, if it has one."""
-    found = tx.first(select(POLICIES.c.id).where(POLICIES.c.project_id == project_id, POLICIES.c.is_default))
+    found = tx.first(_DEFAULT_OF, {"of_project": project_id})
     return str(found[0]) if found else None
 
 

@@ -14,7 +14,7 @@ from weft.registry import types as t
 from weft.registry.attributes import REQUIRED, Attribute, read_only
 from weft.registry.resource import Parent, Resource, Row
 from weft.registry.strategy import Strategy
-from weft.resources import qos_attachment
+from weft.resources import qos_allocations, qos_attachment
 from weft.resources.qos_policy import POLICIES, POLICY, load
 from weft.store import access
 from weft.store.schema import ID, METADATA, json_array, json_object
@@ -153,6 +153,8 @@ class RuleStrategy(Strategy):
             policy["rules"].append(
                 {**new, "qos_policy_id": policy["id"], "type": self.kind.name}
             )  # for the next in bulk
+        elif self.kind.name in PLACED:
+            qos_allocations.rule_changed(tx, policy, new)
         tx.touch(POLICY, policy)
 
     def settle_delete(self, tx: Transaction, row: Row) -> None:

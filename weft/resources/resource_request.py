@@ -22,6 +22,8 @@ PACKETS = {
     "egress": "NET_PACKET_RATE_EGR_KILOPACKET_PER_SEC",
     "ingress": "NET_PACKET_RATE_IGR_KILOPACKET_PER_SEC",
 }
+MINIMUMS = {"minimum_bandwidth": ("min_kbps", BANDWIDTH), "minimum_packet_rate": ("min_kpps", PACKETS)}
+"""Type of rules -> where their amount stands, and the resource class of each direction. A group of its own each."""
 TUNNELLED = "CUSTOM_NETWORK_TUNNEL_PROVIDER"
 
 
@@ -37,25 +39,35 @@ def fill(tx: Transaction, ports: Sequence[Row]) -> None:
 
 def _rules(port: Row, policies: Mapping[str, Row], kind: str) -> list[Row]:
     policy = policies.get(qos.effective(port) or "")
-    return [rule for rule in policy["rules"] if rule["type"] == kind] if policy else []
+    return of_kind(policy["rules"], kind) if policy else []
+
+
+def of_kind(rules: Sequence[Row], kind: str) -> list[Row]:
+    """Those rules of a policy that make one group."""
+    return [rule for rule in rules if rule["type"] == kind]
+
+
+def group_id(port_id: str, rules: Sequence[Row]) -> str:
+    """The id of the group that these rules of a port's policy make."""
+    return str(uuid5(UUID(port_id), ":".join(str(rule["id"]) for rule in rules)))
+
+
+def resources(rules: Sequence[Row], kind: str) -> dict[str, int]:
+    """How much of what that group asks for."""
+    amount, classes = MINIMUMS[kind]
+    return {classes[rule["direction"]]: rule[amount] for rule in rules}
 
 
 def _request(port: Row, policies: Mapping[str, Row], traits: Mapping[str, str]) -> dict[str, Any] | None:
-    bandwidth, packets = (_rules(port, policies, f"minimum_{kind}") for kind in ("bandwidth", "packet_rate"))
-    vnic = f"CUSTOM_VNIC_TYPE_{_trait(port['binding:vnic_type'])}"
-    groups = []
-    if bandwidth and port["network_id"] in traits:
-        wanted = {BANDWIDTH[rule["direction"]]: rule["min_kbps"] for rule in bandwidth}
-        groups.append(_group(port, bandwidth, [traits[port["network_id"]], vnic], wanted))
-    if packets:
-        groups.append(_group(port, packets, [vnic], {PACKETS[rule["direction"]]: rule["min_kpps"] for rule in packets}))
+    found = {kind: _rules(port, policies, kind) for kind in MINIMUMS}
+    vnic = vnic_trait(port["binding:vnic_type"])
+    required = {"minimum_bandwidth": [traits.get(port["network_id"], ""), vnic], "minimum_packet_rate": [vnic]}
+    groups = [
+        {"id": group_id(port["id"], rules), "required": required[kind], "resources": resources(rules, kind)}
+        for kind, rules in found.items()
+        if rules and all(required[kind])
+    ]
     return {"request_groups": groups, "same_subtree": [group["id"] for group in groups]} if groups else None
-
-
-def _group(port: Row, rules: Sequence[Row], required: Sequence[str], resources: Mapping[str, int]) -> dict[str, Any]:
-    name = ":".join(str(rule["id"]) for rule in rules)
-    id = str(uuid5(UUID(port["id"]), name))
-    return {"id": id, "required": list(required), "resources": dict(resources)}
 
 
 def _network_traits(tx: Transaction, ids: set[str]) -> dict[str, str]:
@@ -65,10 +77,20 @@ def _network_traits(tx: Transaction, ids: set[str]) -> dict[str, str]:
     for row in tx.all(statement.where(SEGMENTS.c.network_id.in_(sorted(ids))).order_by(SEGMENTS.c.position.desc())):
         found.pop(row.network_id, None)
         if row.physical_network:
-            found[row.network_id] = f"CUSTOM_PHYSNET_{_trait(row.physical_network)}"
+            found[row.network_id] = physnet_trait(row.physical_network)
         elif row.network_type in TUNNELS:
             found[row.network_id] = TUNNELLED
     return found
+
+
+def physnet_trait(physical_network: str) -> str:
+    """What a device has that is connected to that physical network."""
+    return f"CUSTOM_PHYSNET_{_trait(physical_network)}"
+
+
+def vnic_trait(vnic_type: str) -> str:
+    """What a device has on which there can be such ports."""
+    return f"CUSTOM_VNIC_TYPE_{_trait(vnic_type)}"
 
 
 def _trait(name: str) -> str:

@@ -85,11 +85,8 @@ ATTRIBUTES = (
     read_only("status", t.string(16), filter=False, sort=True),
     *standard.project(),
     Attribute("external_gateway_info", net.external_gateway_info, default=None, filter=False, policy=True),
-    # Clients ask for both flags and expect them, also where nothing can be distributed or on several hosts.
-    Attribute(
-        "distributed", t.boolean_or_none, default=UNSET, filter=False, policy=True, extension="dvr", lasting=True
-    ),
-    Attribute("ha", t.boolean_or_none, default=UNSET, filter=False, policy=True, extension="l3-ha", lasting=True),
+    Attribute("distributed", t.boolean_or_none, default=UNSET, filter=False, policy=True, extension="dvr"),
+    Attribute("ha", t.boolean_or_none, default=UNSET, filter=False, policy=True, extension="l3-ha"),
     read_only("enable_snat", t.boolean, sort=True, required_by_policy=True, extension="router-enable-snat"),
     Attribute(
         "service_type_id", t.uuid_or_none, default=None, put=False, filter=False, extension="router-service-type"
@@ -378,7 +375,9 @@ def ways(tx: Transaction, subnet_id: str, external_network_id: str) -> list[Way]
         .where(subnet.SUBNETS.c.id == subnet_id, gateway.c.network_id == external_network_id, _is_gateway(gateway))
     )
     found = sorted(tx.all(statement), key=lambda one: (not one.first, one.id, not one.by_first, one.gateway))
-    return [Way(one.id, one.gateway, one.interface, one.distributed) for one in found]
+    return [
+        Way(one.id, one.gateway, one.interface, router_kind.is_distributed(tx, dict(one._mapping))) for one in found
+    ]
 
 
 def give_gateways_addresses(tx: Transaction, of: Row) -> None:

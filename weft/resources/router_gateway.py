@@ -19,7 +19,6 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     delete,
-    insert,
     select,
     update,
 )
@@ -192,7 +191,7 @@ def write(tx: Transaction, old: Row, new: Row) -> None:
     for id, one in after.items():
         values = {name: one[name] for name in ("position", "enable_snat")}
         if id not in before:
-            tx.execute(insert(extras), {"port_id": id, "router_id": new["id"], **values})
+            tx.add(extras, [{"port_id": id, "router_id": new["id"], **values}])
         elif values != {name: before[id][name] for name in values}:
             tx.execute(update(extras).where(extras.c.port_id == id).values(**values))
     staying = {one["port_id"] for one in held(new)}

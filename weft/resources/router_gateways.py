@@ -90,6 +90,15 @@ def remove(tx: Transaction, row: Row, wanted: Sequence[Wanted]) -> None:
         row["enable_snat"] = tx.config.api.enable_snat_by_default
 
 
+def _unmatched(network_id: str, left: int) -> str:
+    """Why an entry means no gateway, of which `left` on its network are meant by no other entry."""
+    if left > 1:
+        return f"it has {left} on network {network_id}, and one of their addresses has to say which is meant"
+    return (
+        f"it has none on network {network_id} with such an address" if left else f"it has none on network {network_id}"
+    )
+
+
 def _match(row: Row, now: Sequence[Gateway], wanted: Sequence[Wanted], loosely: bool) -> list[int]:
     """Which gateway each entry means: the one on its network that has one of its addresses, else the only one there.
 
@@ -112,7 +121,7 @@ def _match(row: Row, now: Sequence[Gateway], wanted: Sequence[Wanted], loosely: 
             if gateway["network_id"] == one["network_id"] and place not in places.values()
         ]
         if len(left) != 1 or (_addresses(one) and not loosely):
-            raise errors.UnableToMatchGateways(router_id=row["id"])
+            raise errors.UnableToMatchGateways(router_id=row["id"], reason=_unmatched(one["network_id"], len(left)))
         places[number] = left[0]
     return [places[number] for number in range(len(wanted))]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Iterable, Sequence
 
-from sqlalchemy import Column, ForeignKey, Integer, Table, UniqueConstraint, delete, insert, select
+from sqlalchemy import Column, ForeignKey, Integer, Table, UniqueConstraint, delete, select
 
 from weft import errors
 from weft.context import internal
@@ -93,7 +93,7 @@ def claim(tx: Transaction, project_id: str, network_id: str) -> None:
     """A network is the HA network of a project. Raises DuplicatedHANetwork."""
     if tx.first(select(HA_NETWORKS.c.network_id).where(HA_NETWORKS.c.project_id == project_id)):
         raise errors.DuplicatedHANetwork(project_id=project_id)
-    tx.execute(insert(HA_NETWORKS), {"project_id": project_id, "network_id": network_id})
+    tx.add(HA_NETWORKS, [{"project_id": project_id, "network_id": network_id}])
 
 
 def _join(tx: Transaction, row: Row) -> str:
@@ -105,7 +105,7 @@ def _join(tx: Transaction, row: Row) -> str:
     network_id = str(found[0]) if found else _make(tx, row["project_id"])
     taken = {one.vr_id for one in tx.all(select(HA_ROUTERS.c.vr_id).where(HA_ROUTERS.c.network_id == network_id))}
     values = {"router_id": row["id"], "network_id": network_id, "vr_id": _number(taken, row["id"])}
-    tx.execute(insert(HA_ROUTERS), values)
+    tx.add(HA_ROUTERS, [values])
     return network_id
 
 
@@ -139,5 +139,5 @@ def _make(tx: Transaction, project_id: str) -> str:
         "enable_dhcp": False,
     }
     subnet.SUBNET.strategy.create(tx, subnet.SUBNET.reader.create(wanted, internal()))
-    tx.execute(insert(HA_NETWORKS), {"project_id": project_id, "network_id": made["id"]})
+    tx.add(HA_NETWORKS, [{"project_id": project_id, "network_id": made["id"]}])
     return str(made["id"])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from sqlalchemy import Boolean, Column, ForeignKey, Table, insert, select, update
+from sqlalchemy import Boolean, Column, ForeignKey, Table, select, update
 
 from weft import errors
 from weft.ipam import ranges
@@ -170,7 +170,7 @@ def _reach(tx: Transaction, row: Row, legs: Sequence[Row], subnet_id: str) -> tu
         device_owner=_owner(tx, row),
         fixed_ips=[fixed],
     )
-    tx.execute(insert(ROUTER_PORTS), {"port_id": leg["id"], "router_id": row["id"]})
+    tx.add(ROUTER_PORTS, [{"port_id": leg["id"], "router_id": row["id"]}])
     return leg, [of]
 
 
@@ -236,7 +236,7 @@ def _take(tx: Transaction, row: Row, legs: Sequence[Row], port_id: str) -> tuple
     _refuse_second_ipv6(row, legs, found)
     _check_in_pools(tx, found, by_id)
     leg = port.change(tx, found, {"device_id": row["id"], "device_owner": _owner(tx, row), **NOT_OURS})
-    tx.execute(insert(ROUTER_PORTS), {"port_id": port_id, "router_id": row["id"]})
+    tx.add(ROUTER_PORTS, [{"port_id": port_id, "router_id": row["id"]}])
     return leg, subnets
 
 

@@ -44,6 +44,10 @@ def given(body: Any) -> list[Route]:
     inner = body.get("router") if isinstance(body, dict) else None
     if not isinstance(inner, dict):
         raise errors.HTTPBadRequest("Unable to find 'router' in request body")
+    if unknown := sorted({*body, *inner} - {"router", "routes"}):
+        raise errors.HTTPBadRequest(f"Unrecognized attribute(s) '{', '.join(unknown)}'")
+    if "routes" not in inner:
+        raise errors.HTTPBadRequest("Failed to parse request. Required attribute 'routes' not specified")
     routes = addresses.routes.convert(inner.get("routes"))
     fault = addresses.routes.validate(routes)
     if fault:

@@ -27,7 +27,7 @@ def rest(tx: Transaction, routers: Sequence[Row]) -> None:
         _write(tx, port.PORT, row, status=DOWN, status_reason=REASON)
     of_them = floatingip.FLOATINGIPS.c.router_id.in_(ids)
     for row in tx.list(floatingip.FLOATINGIP, of_them, floatingip.FLOATINGIPS.c.status != DOWN):
-        _write(tx, floatingip.FLOATINGIP, row, status=DOWN)
+        _write(tx, floatingip.FLOATINGIP, row, status=DOWN, status_reason=REASON)
 
 
 def _write(tx: Transaction, resource: Any, old: Row, **values: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -17,8 +18,6 @@ from sqlalchemy import (
     UniqueConstraint,
     bindparam,
     exists,
-    func,
-    insert,
     select,
 )
 
@@ -30,7 +29,7 @@ from weft.registry.strategy import Strategy
 from weft.resources import security_groups_default_statefulness as statefulness
 from weft.resources import standard
 from weft.store import access
-from weft.store.schema import ID, METADATA, PROJECT, identity
+from weft.store.schema import ID, METADATA, PROJECT, Texts, among, identity
 from weft.store.schema import standard as standard_columns
 from weft.store.transaction import Transaction
 
@@ -76,6 +75,7 @@ class SecurityGroupStrategy(Strategy):
     """Security groups; see behaviours section 13 of the API's facts."""
 
     patient = True
+    locked = True
 
     def columns(self) -> Mapping[str, ColumnElement[Any]]:
         from weft.resources import security_group_rule  # rules know their group; this is the only look the other way
@@ -87,10 +87,9 @@ class SecurityGroupStrategy(Strategy):
         }
 
     def view(self, tx: Transaction, row: Row) -> None:
-        for rule in row["security_group_rules"]:
-            rule["tenant_id"] = rule["project_id"]
-            rule["belongs_to_default_sg"] = row["_default"]
-        row["security_group_rules"].sort(key=lambda rule: rule["id"])
+        from weft.resources import security_group_rule
+
+        row["security_group_rules"] = security_group_rule.shown_in(row)
 
     def lists_write(self, tx: Transaction, query: Any) -> bool:
         return misses_default(tx, query)
@@ -126,30 +125,50 @@ class SecurityGroupStrategy(Strategy):
         from weft.resources import default_security_group_rule, security_group_rule
 
         security_group_rule.delete_with_group(tx, row["id"])
-        default_security_group_rule.forget_group(tx, row["id"])
-        tx.delete(self.resource, row)
+        hanging = _hanging(tx, row["id"])
+        if hanging.templates:
+            default_security_group_rule.forget_group(tx, row["id"])
+        tx.delete(self.resource, row, granted=hanging.policies)
 
 
 def _is_default() -> ColumnElement[bool]:
     return exists().where(DEFAULT_GROUPS.c.security_group_id == SECURITY_GROUPS.c.id)
 
 
+@cache
+def _hanging_on() -> Any:
+    from weft.resources.default_security_group_rule import TEMPLATES
+
+    group = bindparam("group", type_=ID)
+    return select(
+        exists().where(PORT_BINDINGS.c.security_group_id == group).label("ports"),
+        exists().where(TEMPLATES.c.remote_group_id == group).label("templates"),
+        exists().where(access.RBAC_ENTRIES.c.object_id == group).label("policies"),
+    )
+
+
+def _hanging(tx: Transaction, id: str) -> Any:
+    """What hangs on a group: `ports`, `templates`, RBAC `policies`. On one that is locked it does not become more."""
+    return tx.once(("hanging on group", id), lambda: tx.first(_hanging_on(), {"group": id}))
+
+
 def _refuse_used(tx: Transaction, id: str) -> None:
-    if tx.first(select(PORT_BINDINGS.c.port_id).where(PORT_BINDINGS.c.security_group_id == id).limit(1)):
+    if _hanging(tx, id).ports:
         raise errors.SecurityGroupInUse(id=id, reason="in use")
 
 
 def _insert(tx: Transaction, groups: Sequence[Row], default: bool) -> None:
     """Insert new groups with the rules that such groups have from the start; the rows are complete afterwards."""
-    from weft.resources import security_group_rule
+    from weft.resources import default_security_group_rule, security_group_rule
 
     for group in groups:
         if group.get("stateful") is None:
             group["stateful"] = statefulness.of_new_groups(tx, group["project_id"])
         group["shared"] = False
         group["_default"] = default
+    templates = default_security_group_rule.for_new_group(tx, default)
     tx.insert_many(SECURITY_GROUP, groups)
-    security_group_rule.insert_templates(tx, groups, default)
+    security_group_rule.insert_templates(tx, groups, templates, default)
     for group in groups:
         SECURITY_GROUP.strategy.view(tx, group)
 
@@ -157,10 +176,25 @@ def _insert(tx: Transaction, groups: Sequence[Row], default: bool) -> None:
 # The group `default` of every project.
 
 
+_DEFAULT_OF = (
+    select(
+        SECURITY_GROUPS.c.id,
+        SECURITY_GROUPS.c.stateful,
+        statefulness.of_project(bindparam("of_project", type_=PROJECT)).label("of_new_groups"),
+    )
+    .select_from(DEFAULT_GROUPS)
+    .join(SECURITY_GROUPS, DEFAULT_GROUPS.c.security_group_id == SECURITY_GROUPS.c.id)
+    .where(DEFAULT_GROUPS.c.project_id == bindparam("of_project"))
+)
+
+
 def _default_of(tx: Transaction, project_id: str) -> str | None:
-    statement = select(DEFAULT_GROUPS.c.security_group_id).where(DEFAULT_GROUPS.c.project_id == project_id)
-    found = tx.first(statement)
-    return str(found[0]) if found else None
+    found = tx.first(_DEFAULT_OF, {"of_project": project_id})
+    if found is None:
+        return None
+    tx.once(STATEFULNESS, dict[str, bool])[found.id] = found.stateful
+    tx.once((statefulness.FRESH, project_id), lambda: bool(found.of_new_groups))
+    return str(found.id)
 
 
 def ensure_default(tx: Transaction, project_id: str) -> str | None:
@@ -179,7 +213,8 @@ def ensure_default(tx: Transaction, project_id: str) -> str | None:
 def _make_default(tx: Transaction, project_id: str) -> str:
     group: Row = {"project_id": project_id, "name": "default", "description": "Default security group"}
     _insert(tx, [group], default=True)
-    tx.execute(insert(DEFAULT_GROUPS), {"project_id": project_id, "security_group_id": group["id"]})
+    _saw(tx, {group["id"]: group["stateful"]})
+    tx.add(DEFAULT_GROUPS, [{"project_id": project_id, "security_group_id": group["id"]}])
     return str(group["id"])
 
 
@@ -203,17 +238,22 @@ def ensure_listed(tx: Transaction, query: Any) -> None:
 # What rules and ports ask.
 
 
+_GLANCE = select(
+    SECURITY_GROUPS.c.id,
+    SECURITY_GROUPS.c.project_id,
+    SECURITY_GROUPS.c.revision_number,
+    _is_default().label("default"),
+    access.shared(SECURITY_GROUPS.c.id).label("visible"),
+).where(among(SECURITY_GROUPS.c.id, bindparam("ids", type_=Texts)))
+
+
 def glance(tx: Transaction, ids: Sequence[str]) -> dict[str, Row]:
     """What rules need to know of groups, whoever may see them: id, project_id, revision_number, `default`, and `visible`:
     the caller may refer to it. Groups that do not exist are missing."""
     known: dict[str, Row] = tx.once("security groups at a glance", dict)
     unknown = [id for id in dict.fromkeys(ids) if id not in known]
     if unknown:
-        columns = (SECURITY_GROUPS.c.id, SECURITY_GROUPS.c.project_id, SECURITY_GROUPS.c.revision_number)
-        statement = select(
-            *columns, _is_default().label("default"), access.shared(SECURITY_GROUPS.c.id).label("visible")
-        ).where(SECURITY_GROUPS.c.id.in_(unknown))
-        for row in tx.all(statement, {"project_id": tx.context.project_id}):
+        for row in tx.all(_GLANCE, {"project_id": tx.context.project_id, "ids": unknown}):
             group = dict(row._mapping)
             group["visible"] |= tx.context.sees_everything or group["project_id"] == tx.context.project_id
             known[row.id] = group
@@ -221,6 +261,10 @@ def glance(tx: Transaction, ids: Sequence[str]) -> dict[str, Row]:
 
 
 STATEFULNESS = "statefulness of groups as this transaction saw it"
+
+
+def _saw(tx: Transaction, stateful: Mapping[str, bool]) -> None:
+    tx.once(STATEFULNESS, dict[str, bool]).update(stateful)
 
 
 def check_usable(tx: Transaction, ids: Sequence[str], project_id: str) -> None:
@@ -243,7 +287,7 @@ def _check_usable(tx: Transaction, ids: Sequence[str], project_id: str) -> None:
     missing = [id for id in ids if id not in usable]
     if missing:
         raise errors.SecurityGroupNotFound(id=", ".join(missing))
-    tx.once(STATEFULNESS, dict[str, bool]).update(usable)
+    _saw(tx, usable)
     if len(set(usable.values())) > 1:
         reason = "Cannot apply both stateful and stateless security groups on the same port at the same time"
         raise errors.SecurityGroupConflict(reason=reason)
@@ -258,21 +302,19 @@ def used_by_others(tx: Transaction, group: Row, losing: str) -> bool:
     return bool(tx.first(statement.where(PORT_BINDINGS.c.security_group_id == group["id"], only).limit(1)))
 
 
-_of_group = select(SECURITY_GROUPS.c.stateful).where(SECURITY_GROUPS.c.id == bindparam("security_group"))
-_BIND = insert(PORT_BINDINGS).values(
-    port_id=bindparam("port", type_=ID),
-    security_group_id=bindparam("security_group", type_=ID),
-    stateful=func.coalesce(bindparam("stateful", type_=Boolean), _of_group.scalar_subquery()),
-)
-
-
 def bind(tx: Transaction, many: Sequence[tuple[str, str]]) -> None:
-    """Put ports into groups: (port id, group id). A group that has changed since it was looked at is an IntegrityError."""
-    if many:
-        seen = tx.once(STATEFULNESS, dict[str, bool])
-        tx.execute(
-            _BIND, [{"port": port, "security_group": group, "stateful": seen.get(group)} for port, group in many]
+    """Put ports into groups: (port id, group id). A group that has changed since it was looked at is an IntegrityError, and
+    one that has gone as well."""
+    seen = tx.once(STATEFULNESS, dict[str, bool])
+    unknown = {group for _, group in many} - seen.keys()
+    if unknown:
+        found = tx.all(
+            select(SECURITY_GROUPS.c.id, SECURITY_GROUPS.c.stateful).where(SECURITY_GROUPS.c.id.in_(unknown))
         )
+        _saw(tx, {row.id: row.stateful for row in found})
+    tx.add(
+        PORT_BINDINGS, [{"port_id": p, "security_group_id": group, "stateful": seen.get(group)} for p, group in many]
+    )
 
 
 SECURITY_GROUP: Resource = Resource(

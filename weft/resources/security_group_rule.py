@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    bindparam,
     delete,
     exists,
     or_,
@@ -27,7 +28,7 @@ from weft.registry.resource import Resource, Row
 from weft.registry.strategy import Strategy
 from weft.resources import address_group, default_security_group_rule, rule_checks, security_group, standard
 from weft.store import access
-from weft.store.schema import ID, METADATA, identity, json_array, json_object
+from weft.store.schema import ID, METADATA, Texts, among, identity, json_array, json_row
 from weft.store.schema import standard as standard_columns
 from weft.store.transaction import Transaction
 
@@ -154,7 +155,8 @@ class SecurityGroupRuleStrategy(Strategy):
 
     def write_delete(self, tx: Transaction, row: Row) -> None:
         tx.delete(self.resource, row)
-        tx.touch(security_group.SECURITY_GROUP, _group(tx, row), read=False)
+        group = {"id": row["security_group_id"], "project_id": row["security_group:project_id"]}
+        tx.touch(security_group.SECURITY_GROUP, group, read=False)
 
 
 def _group(tx: Transaction, rule: Row) -> Row:
@@ -189,21 +191,29 @@ def _complete(rule: Row, group: Row) -> None:
     rule["signature"] = rule_checks.signature(rule)
 
 
+_SAME = (
+    select(RULES.c.id)
+    .where(
+        RULES.c.security_group_id == bindparam("of_group"),
+        among(RULES.c.signature, bindparam("signatures", type_=Texts)),
+    )
+    .limit(1)
+)
+
+
 def _refuse_duplicates(tx: Transaction, many: Sequence[Row]) -> None:
     signatures = {rule["signature"] for rule in many}
     if len(signatures) < len(many):
         raise errors.DuplicateSecurityGroupRuleInPost
-    same = select(RULES.c.id).where(
-        RULES.c.security_group_id == many[0]["security_group_id"], RULES.c.signature.in_(sorted(signatures))
-    )
-    found = tx.first(same.limit(1))
+    if tx.hopeful:
+        return
+    found = tx.first(_SAME, {"of_group": many[0]["security_group_id"], "signatures": sorted(signatures)})
     if found:
         raise errors.SecurityGroupRuleExists(id=found[0])
 
 
-def insert_templates(tx: Transaction, groups: Sequence[Row], default: bool) -> None:
-    """Give new groups the rules that the templates have for them (`default`: for the default group of a project)."""
-    templates = default_security_group_rule.for_new_group(tx, default)
+def insert_templates(tx: Transaction, groups: Sequence[Row], templates: Sequence[Row], default: bool) -> None:
+    """Give new groups the rules that the templates tell (`default`: each is the default group of a project)."""
     everything: list[Row] = []
     for group in groups:
         rules: dict[str, Row] = {}
@@ -218,33 +228,42 @@ def insert_templates(tx: Transaction, groups: Sequence[Row], default: bool) -> N
     tx.insert_many(SECURITY_GROUP_RULE, everything)
     for group in groups:
         group["security_group_rules"] = [
-            {name: rule[name] for name in EMBEDDED} for rule in everything if rule["security_group_id"] == group["id"]
+            [rule[name] for name in EMBEDDED] for rule in everything if rule["security_group_id"] == group["id"]
         ]
 
 
 def as_json() -> ColumnElement[Any]:
-    """The rules of a group as a JSON array, inside a SELECT from security_groups."""
+    """The rules of a group as a JSON array of the values of EMBEDDED, inside a SELECT from security_groups."""
     groups = security_group.SECURITY_GROUPS
-    pairs = [part for name in EMBEDDED for part in (name, RULES.c[name])]
     return (
-        select(json_array(json_object(*pairs)))
+        select(json_array(json_row(*(RULES.c[name] for name in EMBEDDED))))
         .where(RULES.c.security_group_id == groups.c.id)
         .correlate(groups)
         .scalar_subquery()
     )
 
 
+def shown_in(group: Row) -> list[Row]:
+    """The rules that the group has as values of EMBEDDED, as it shows them."""
+    own = {"belongs_to_default_sg": group["_default"]}
+    rules = [dict(zip(EMBEDDED, values, strict=True), **own) for values in sorted(group["security_group_rules"])]
+    for rule in rules:
+        rule["tenant_id"] = rule["project_id"]
+    return rules
+
+
+_DELETE_WITH = (
+    delete(RULES)
+    .where(or_(RULES.c.security_group_id == bindparam("group"), RULES.c.remote_group_id == bindparam("group")))
+    .returning(RULES.c.id, RULES.c.project_id, RULES.c.revision_number, RULES.c.security_group_id)
+)
+
+
 def delete_with_group(tx: Transaction, id: str) -> None:
     """Delete the rules of a group, and those of other groups that refer to it."""
-    gone = or_(RULES.c.security_group_id == id, RULES.c.remote_group_id == id)
-    names = (RULES.c.id, RULES.c.project_id, RULES.c.revision_number, RULES.c.security_group_id)
-    rules = [dict(row._mapping) for row in tx.all(select(*names).where(gone))]
-    if not rules:
-        return
-    tx.execute(delete(RULES).where(gone))
+    rules = [dict(row._mapping) for row in tx.all(_DELETE_WITH, {"group": id})]
     for rule in rules:
-        tx.record(SECURITY_GROUP_RULE, rule, "delete")
-        tx.charge(rule["project_id"], "security_group_rule", -1)
+        tx.deleted(SECURITY_GROUP_RULE, rule)
     others = sorted({rule["security_group_id"] for rule in rules} - {id})
     if others:
         for group in security_group.glance(tx, others).values():

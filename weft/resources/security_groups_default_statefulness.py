@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ColumnElement, Index, Table, func, or_, select
+from sqlalchemy import Boolean, Column, ColumnElement, Index, Table, bindparam, func, select, true
 
 from weft import errors
 from weft.registry import types as t
@@ -34,15 +34,23 @@ def _same(project_id: str | None) -> ColumnElement[bool]:
     return func.coalesce(SETTINGS.c.project_id, "") == (project_id or "")
 
 
-def of_new_groups(tx: Transaction, project_id: str) -> bool:
+def of_project(project: ColumnElement[str]) -> ColumnElement[bool]:
     """Statefulness of the project's groups that do not say: its own setting, else the system's, else true."""
+    own = select(SETTINGS.c.stateful).where(SETTINGS.c.project_id == project).scalar_subquery()
+    system = select(SETTINGS.c.stateful).where(SETTINGS.c.project_id.is_(None)).scalar_subquery()
+    return func.coalesce(own, system, true())
 
-    def load() -> bool:
-        either = or_(SETTINGS.c.project_id == project_id, SETTINGS.c.project_id.is_(None))
-        found = {row.project_id: row.stateful for row in tx.all(select(SETTINGS).where(either))}
-        return bool(found.get(project_id, found.get(None, True)))
 
-    return tx.once(("default statefulness", project_id), load)
+_OF_PROJECT = select(of_project(bindparam("of_project", type_=PROJECT)))
+
+
+def of_new_groups(tx: Transaction, project_id: str) -> bool:
+    """What `of_project` says; remembered for the transaction."""
+    return tx.once((FRESH, project_id), lambda: bool(tx.all(_OF_PROJECT, {"of_project": project_id})[0][0]))
+
+
+FRESH = "default statefulness"
+"""With a project: under which its setting is remembered (Transaction.once)."""
 
 
 DEFAULT_STATEFULNESS = Resource(

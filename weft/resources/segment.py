@@ -35,7 +35,7 @@ from weft.registry.resource import Resource, Row
 from weft.registry.strategy import Strategy
 from weft.resources import segment_types as kinds
 from weft.resources import standard
-from weft.store.schema import ID, METADATA
+from weft.store.schema import ID, METADATA, Texts, among
 from weft.store.transaction import Transaction
 
 SEGMENTS = Table(
@@ -75,7 +75,7 @@ ATTRIBUTES = (
 _draw = random.SystemRandom()
 _TAKEN = select(SEGMENTS.c.segmentation_id).where(
     SEGMENTS.c.network_type == bindparam("type"),
-    SEGMENTS.c.slot.in_(bindparam("slots", expanding=True)),
+    among(SEGMENTS.c.slot, bindparam("slots", type_=Texts)),
 )
 _ALL_TAKEN = select(SEGMENTS.c.segmentation_id, SEGMENTS.c.physical_network).where(
     SEGMENTS.c.network_type == bindparam("type")
@@ -160,16 +160,22 @@ def reserve_for_project(tx: Transaction, types: Sequence[str], project: str = ""
 
 
 def _take(tx: Transaction, network_type: str, physical: str | None, number: int | None) -> Row:
+    """The segment that was asked for. Raises FlatNetworkInUse, VlanIdInUse, TunnelIdInUse."""
     wanted = kinds.slot(network_type, physical, number)
-    promised = _promised(tx)
-    if wanted is not None and (wanted in promised or tx.first(_SLOT, {"slot": wanted})):
+    if wanted is not None and (wanted in _promised(tx) or tx.first(_SLOT, {"slot": wanted})):
         if network_type == "flat":
             raise errors.FlatNetworkInUse(physical_network=physical)
         if network_type == "vlan":
             raise errors.VlanIdInUse(vlan_id=number, physical_network=physical)
         raise errors.TunnelIdInUse(tunnel_id=number)
+    return _promise(tx, network_type, physical, number)
+
+
+def _promise(tx: Transaction, network_type: str, physical: str | None, number: int | None) -> Row:
+    """A segment that is free."""
+    wanted = kinds.slot(network_type, physical, number)
     if wanted is not None:
-        promised.add(wanted)
+        _promised(tx).add(wanted)
     return {
         "id": str(uuid4()),
         "name": None,
@@ -193,7 +199,7 @@ def _any(tx: Transaction, network_type: str, ranges: kinds.Spans, project: str) 
     without what is kept for others."""
     for spans in _in_order(tx, network_type, ranges, project):
         for physical, number in _candidates(tx, network_type, spans):
-            return _take(tx, network_type, physical, number)
+            return _promise(tx, network_type, physical, number)
     raise errors.NoNetworkAvailable()
 
 
@@ -242,10 +248,12 @@ def renumber(tx: Transaction, network_id: str, found: Row) -> None:
         tx.update(SEGMENT, old, {**old, "segmentation_id": found["segmentation_id"], "slot": found["slot"]})
 
 
-def remove(tx: Transaction, network_id: str) -> None:
-    """Delete the segments of a network that is being deleted."""
-    for row in tx.list(SEGMENT, SEGMENTS.c.network_id == network_id):
-        tx.delete(SEGMENT, row)
+_OF_NETWORK = SEGMENTS.c.network_id == bindparam("of_network")
+
+
+def all_of(tx: Transaction, network_id: str) -> list[Row]:
+    """All segments of a network, dynamic ones too: the database deletes them with it."""
+    return tx.list(SEGMENT, _OF_NETWORK, values={"of_network": network_id})
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Boolean, Column, ForeignKey, Integer, String, Table, Text, func, insert, select
+from sqlalchemy import Boolean, Column, ForeignKey, Integer, String, Table, Text, func, select
 
 from weft import errors
 from weft.registry import types as t
@@ -74,7 +74,7 @@ def bind(tx: Transaction, flavor_id: str, profile_id: str) -> None:
         raise errors.FlavorServiceProfileBindingExists(id=profile_id, flavor_id=flavor_id)
     last: Any = tx.first(select(func.max(table.position)).where(table.flavor_id == flavor_id))
     values = {"flavor_id": flavor_id, "service_profile_id": profile_id, "position": (last[0] or 0) + 1}
-    tx.execute(insert(FLAVOR_PROFILES), values)
+    tx.add(FLAVOR_PROFILES, [values])
 
 
 SERVICE_PROFILE = Resource(

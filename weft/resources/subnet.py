@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import JSON, Boolean, Column, ForeignKey, Integer, String, Table, select
+from sqlalchemy import JSON, Boolean, Column, ForeignKey, Integer, String, Table, bindparam, select
 
 from weft import errors
 from weft.ipam import allocate, ranges
@@ -82,6 +82,9 @@ ATTRIBUTES = (
 class SubnetStrategy(Strategy):
     """Subnets; see behaviours section 2 of the API's facts."""
 
+    patient = True
+    locked = True
+
     def columns(self) -> Any:
         of_network = network.NETWORKS.c.id == SUBNETS.c.network_id
         return {
@@ -102,13 +105,15 @@ class SubnetStrategy(Strategy):
 
     def related(self) -> Any:
         return {
-            "network:project_id": lambda tx, row: network.load(tx, row["network_id"])["project_id"],
+            "network:project_id": lambda tx, row: network.hold(tx, row["network_id"])["project_id"],
             "shared": lambda tx, row: _network(tx, row)["shared"],
             "router:external": lambda tx, row: _network(tx, row)["router:external"],
         }
 
     def prepare(self, tx: Transaction, values: Row) -> None:
-        on = network.load(tx, values["network_id"])
+        on = network.hold(tx, values["network_id"])
+        if values["enable_dhcp"]:
+            dhcp_agents.look(tx, on)
         _choose_cidr(tx, values, on)
         _refuse_overlap(tx, values)
         gateway_given = "gateway_ip" in values and values["gateway_ip"] is not None
@@ -184,6 +189,7 @@ class SubnetStrategy(Strategy):
     def validate_delete(self, tx: Transaction, row: Row) -> None:
         from weft.resources import port_subnets
 
+        tx.lock(self.resource, row["id"])
         if port_subnets.uses_subnet(tx, row, ignore_auto=allocate.is_auto(row)):
             raise errors.SubnetInUse(id=row["id"], reason="One or more ports have an IP allocation from this subnet")
 
@@ -196,7 +202,7 @@ class SubnetStrategy(Strategy):
     def settle_delete(self, tx: Transaction, row: Row) -> None:
         on = tx.find(network.NETWORK, row["network_id"], everybody=True)
         if on is not None:
-            tx.touch(network.NETWORK, on)
+            tx.touch(network.NETWORK, on, read=False)
         _forget(tx, row)
         _touch_peers(tx, row)
 
@@ -224,10 +230,13 @@ def _network(tx: Transaction, row: Row) -> Row:
     return found or {"shared": False, "router:external": False}
 
 
+_OF_NETWORK = SUBNETS.c.network_id == bindparam("of_network")
+
+
 def of_network(tx: Transaction, network_id: str) -> list[Row]:
     """All subnets of a network, whoever owns them; remembered for the transaction."""
-    where = SUBNETS.c.network_id == network_id
-    return tx.once(("subnets", network_id), lambda: tx.list(SUBNET, where, everybody=True))
+    values = {"of_network": network_id}
+    return tx.once(("subnets", network_id), lambda: tx.list(SUBNET, _OF_NETWORK, values=values))
 
 
 def default_gateway(cidr: str) -> str:
@@ -348,11 +357,14 @@ def _refuse_gateway_in_use(tx: Transaction, old: Row) -> None:
         raise errors.GatewayIpInUse(ip=old["gateway_ip"], port_id=holder)
 
 
-def delete_all_of(tx: Transaction, network_id: str) -> None:
-    """Delete the subnets of a network that is being deleted."""
-    for row in tx.list(SUBNET, SUBNETS.c.network_id == network_id, everybody=True):
-        SUBNET.strategy.validate_delete(tx, row)
-        SUBNET.strategy.write_delete(tx, row)
+def delete_all_of(tx: Transaction, network_id: str, *, ports: bool) -> None:
+    """Delete the subnets of a network that is being deleted, which has `ports` or none."""
+    for row in tx.list(SUBNET, _OF_NETWORK, values={"of_network": network_id}):
+        if ports:
+            SUBNET.strategy.validate_delete(tx, row)
+            SUBNET.strategy.write_delete(tx, row)
+        else:
+            tx.delete(SUBNET, row)
 
 
 def by_ids(tx: Transaction, ids: Sequence[str]) -> dict[str, Row]:

@@ -260,7 +260,7 @@ def take(tx: Transaction, pool_id: str, values: Row, on: Row) -> str:
         raise errors.MaxPrefixSubnetAllocationError(prefixlen=length, maximum=pool["max_prefixlen"])
     if length < int(pool["min_prefixlen"]):
         raise errors.MinPrefixSubnetAllocationError(prefixlen=length, minimum=pool["min_prefixlen"])
-    tx.hold(SUBNETPOOL, pool_id)
+    tx.hold(SUBNETPOOL, pool_id, pool["revision_number"])
     taken = _taken(tx, pool_id)
     _check_quota(pool, [one for one, project in taken if project == values["project_id"]], length)
     used = [one for one, _ in taken]

@@ -17,6 +17,7 @@ from sqlalchemy import (
     ColumnElement,
     ForeignKey,
     Integer,
+    Select,
     String,
     Table,
     UniqueConstraint,
@@ -24,7 +25,7 @@ from sqlalchemy import (
     case,
     delete,
     exists,
-    insert,
+    literal,
     or_,
     select,
     update,
@@ -267,7 +268,7 @@ def _refuse_taken(trunk: Row, come: Sequence[Row]) -> None:
 def _take_in(tx: Transaction, trunk: Row, parent: Row, come: Sequence[Row]) -> None:
     if not come:
         return
-    tx.execute(insert(SUB_PORTS), [{**one, "trunk_id": trunk["id"]} for one in come])
+    tx.add(SUB_PORTS, [{**one, "trunk_id": trunk["id"]} for one in come])
     host = parent["binding:host_id"]
     for row in tx.list(PORT, PORTS.c.id.in_([one["port_id"] for one in come])):
         owned = {"device_owner": SUB_PORT_OWNER, "device_id": trunk["id"], "binding:host_id": host}
@@ -376,13 +377,18 @@ def follow(tx: Transaction, parent: Row) -> None:
     refresh(tx, [parent["id"]])
 
 
-def refuse_deletion(tx: Transaction, row: Row) -> None:
-    """Raise the fault if the port is part of a trunk."""
+def refuse_deletion(row: Row) -> None:
+    """Raise the fault if the port is the parent of a trunk."""
     if "trunk_details" in row:
         raise errors.PortInUseAsTrunkParent(port_id=row["id"], trunk_id=row["trunk_details"]["trunk_id"])
-    found = tx.first(select(SUB_PORTS.c.trunk_id).where(SUB_PORTS.c.port_id == row["id"]))
-    if found:
-        raise errors.PortInUseAsSubPort(port_id=row["id"], trunk_id=found[0])
+
+
+SUB_PORT = "sub-port"
+
+
+def having(port: ColumnElement[str]) -> Select[Any]:
+    """SELECT of (id, kind) of the trunk of which the port is a sub-port."""
+    return select(SUB_PORTS.c.trunk_id, literal(SUB_PORT).label("kind")).where(SUB_PORTS.c.port_id == port)
 
 
 _Run = Callable[[Any, Row, Any], Any]

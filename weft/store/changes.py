@@ -10,6 +10,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     Index,
     Integer,
@@ -25,13 +26,20 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from weft.store import cursors
+from weft.store.additions import COMPUTED
 from weft.store.schema import ID, METADATA, PROJECT
 
 CHANGES = Table(
     "changes",
     METADATA,
-    # counted by SQLite itself; on PostgreSQL `append` makes it
-    Column("sequence", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    # counted by SQLite itself
+    Column(
+        "sequence",
+        BigInteger().with_variant(Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+        info={COMPUTED: lambda: _numbered()},
+    ),
     Column("kind", String(64), nullable=False),
     Column("id", ID, nullable=False),
     Column("revision", Integer, nullable=False),
@@ -43,6 +51,8 @@ CHANGES = Table(
     Index("ix_changes_at", "at"),
     sqlite_autoincrement=True,  # numbers are never used twice, also after pruning
 )
+"""SQLite has one writer, so its numbers grow as transactions commit. On PostgreSQL they commit in another order than they
+take numbers in, so a number is made of the transaction's own, and readers stay below the oldest that runs."""
 
 
 NOTIFICATION = "notification"
@@ -107,10 +117,11 @@ _base = func.coalesce(select(NUMBERS.c.base).scalar_subquery(), 0)
 _final = _base + _oldest() * ENTRIES
 """On PostgreSQL, the number below which the log changes no more: later entries have this number or a higher one."""
 
-_INSERT = insert(CHANGES)
-_INSERT_NUMBERED = insert(CHANGES).values(
-    sequence=_base + _transaction() * ENTRIES + bindparam("position", type_=BigInteger)
-)
+
+def _numbered() -> ColumnElement[int]:
+    return _base + _transaction() * ENTRIES + func.row_number().over() - 1
+
+
 _LAST = select(
     func.coalesce(
         select(func.max(CHANGES.c.sequence)).scalar_subquery(),
@@ -130,20 +141,6 @@ HELD_BACK = select(select(CHANGES.c.sequence).where(CHANGES.c.sequence >= _final
 """On PostgreSQL: whether there are entries that `after` does not tell yet."""
 
 
-def append(connection: Connection, changes: list[dict[str, Any]]) -> None:
-    """Write the entries of one transaction; called once, the last statement before its commit.
-
-    SQLite has one writer, so its numbers grow as transactions commit. On PostgreSQL they commit in another order than
-    they take numbers in, so a number is made of the transaction's own, and readers stay below the oldest that runs.
-    """
-    if not changes:
-        return
-    if connection.dialect.name == "sqlite":
-        connection.execute(_INSERT, changes)
-    else:
-        connection.execute(_INSERT_NUMBERED, [{**change, "position": n} for n, change in enumerate(changes)])
-
-
 def last(connection: Connection) -> int:
     """A reader that begins here misses nothing of what this transaction does not see."""
     return int(connection.execute(_LAST if connection.dialect.name == "sqlite" else _LAST_FINAL).scalar_one())
@@ -156,10 +153,18 @@ def after(connection: Connection, sequence: int, limit: int = 1000) -> list[Chan
     return [Change(**row) for row in found.mappings()]
 
 
-def behind(connection: Connection, sequence: int) -> int:
-    """How many entries a reader at `sequence` has yet to read."""
+def behind(connection: Connection, sequence: int, until: str = "") -> int:
+    """How many entries a reader at `sequence` has yet to read; with `until` of those that were written by then."""
     statement = select(func.count()).select_from(CHANGES).where(CHANGES.c.sequence > sequence)
+    if until:
+        statement = statement.where(CHANGES.c.at <= until)
     return int(connection.execute(statement).scalar_one())
+
+
+def has(connection: Connection, request_id: str) -> bool:
+    """Whether a transaction of that request is committed. Looks at all of the log."""
+    found = select(CHANGES.c.sequence).where(CHANGES.c.request_id == request_id).limit(1)
+    return connection.execute(found).first() is not None
 
 
 def continue_numbers(connection: Connection) -> None:

@@ -36,6 +36,8 @@ PATIENCE = 10.0
 READERS = 2
 """Reads of SQLite at the same time in a process. It answers in microseconds from memory, so more threads only take the
 interpreter's lock from each other: with eight, a request cost twice the time of the processor."""
+PREPARED = 500
+"""Statements that PostgreSQL keeps prepared for a connection at most."""
 RETRY_AFTER = "5"
 """Seconds after which a client may try again while the database is out of order."""
 COMPLAIN_EVERY = 10.0
@@ -81,7 +83,9 @@ def _sqlite_connect(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _postgresql_connect(connection: Any, _record: object) -> None:
-    """No code is compiled for a statement: for a list of 10,000 ports that took longer than it saved."""
+    """A statement that comes twice is prepared: there are not many, each is made once. No code is compiled for one: for a
+    list of 10,000 ports that took longer than it saved."""
+    connection.prepare_threshold, connection.prepared_max = 1, PREPARED
     connection.autocommit = True
     connection.execute(f"SET jit = off; SET lock_timeout = '{round(PATIENCE)}s'")
     connection.autocommit = False

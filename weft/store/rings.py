@@ -21,7 +21,7 @@ from weft.store.engine import Store
 LOG = logging.getLogger(__name__)
 
 CHANNEL = "weft_changes"
-GATHER = 0.005
+GATHER = 0.02
 """Seconds between two rings of one process: what comes meanwhile rings together."""
 FIRST_RETRY, LAST_RETRY = 0.5, 15.0
 """Seconds until a connection that broke is made anew: doubling from the first to the last."""

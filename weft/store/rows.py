@@ -5,25 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import (
     Boolean,
     ColumnElement,
-    Insert,
+    Delete,
     Integer,
     Numeric,
     Select,
+    String,
+    Update,
+    UpdateBase,
     and_,
     bindparam,
     cast,
+    delete,
     false,
     func,
-    insert,
     not_,
     or_,
     select,
     true,
+    update,
 )
 
 from weft import errors
@@ -39,6 +43,14 @@ PIECE = 500
 """Rows of a list in memory at once: a long list costs what it is long as text, not as objects."""
 MOST_TAGS = 100
 """Tags in one filter; each is a sub-select."""
+
+
+Lock = Literal["", "alone", "kept"]
+"""What a look at an object takes along until the end of the transaction, on PostgreSQL; SQLite has one writer anyway."""
+ALONE: Lock = "alone"
+"""FOR UPDATE: nobody changes or deletes it, or makes what refers to it: of what does, all is there now."""
+KEPT: Lock = "kept"
+"""FOR KEY SHARE: nobody has it alone. It is what a foreign key takes when a row comes to refer to the object."""
 
 
 @dataclass(slots=True)
@@ -84,18 +96,58 @@ def _visible(resource: Resource) -> ColumnElement[bool]:
 
 
 @cache
-def _by_id(resource: Resource, everybody: bool) -> tuple[tuple[str, ...], Select[Any]]:
+def _by_id(resource: Resource, everybody: bool, lock: Lock) -> tuple[tuple[str, ...], Select[Any]]:
     names, statement = _base(resource, everybody)
+    if lock:
+        statement = statement.with_for_update(read=lock == KEPT, key_share=lock == KEPT)
     statement = statement.where(resource.table.c[resource.key] == bindparam("row_id"))
     if resource.key != "id" and resource.parent:
         statement = statement.where(resource.table.c[resource.parent.column] == bindparam("parent_id"))
     return names, statement
 
 
+# Of one row: `row_id`, and for those that are `guarded` the `read_revision` at which they find it.
+
+
+def _one(resource: Resource, guarded: bool) -> tuple[ColumnElement[bool], ...]:
+    columns = resource.table.c
+    one = columns.id == bindparam("row_id")
+    return (one, columns.revision_number == bindparam("read_revision")) if guarded else (one,)
+
+
 @cache
-def insert_statement(resource: Resource) -> Insert:
-    """INSERT of a whole row."""
-    return insert(resource.table)
+def update_statement(resource: Resource, names: tuple[str, ...], guarded: bool) -> Update:
+    """UPDATE of the columns `names` by parameters `new_<column>`."""
+    columns = resource.table.c
+    values = {name: bindparam(f"new_{name}", type_=columns[name].type) for name in names}
+    return update(resource.table).where(*_one(resource, guarded)).values(**values)
+
+
+@cache
+def delete_statement(resource: Resource, guarded: bool) -> Delete:
+    """DELETE of a row."""
+    return delete(resource.table).where(*_one(resource, guarded))
+
+
+@cache
+def touch_statement(resource: Resource, guarded: bool) -> UpdateBase:
+    """UPDATE that raises the revision, of the time `now`, and returns it."""
+    columns = resource.table.c
+    raised = update(resource.table).where(*_one(resource, guarded))
+    raised = raised.values(updated_at=bindparam("now", type_=String), revision_number=columns.revision_number + 1)
+    return raised.returning(columns.revision_number)
+
+
+@cache
+def hold_statement(resource: Resource, guarded: bool) -> Update:
+    """UPDATE that changes nothing."""
+    return update(resource.table).where(*_one(resource, guarded)).values(id=resource.table.c.id)
+
+
+@cache
+def lock_statement(resource: Resource) -> Select[Any]:
+    """SELECT that locks the row."""
+    return select(resource.table.c.id).where(*_one(resource, False)).with_for_update()
 
 
 def _complete(tx: Transaction, resource: Resource, names: Sequence[str], found: Sequence[Any]) -> list[Row]:
@@ -108,19 +160,34 @@ def _everybody(tx: Transaction, everybody: bool) -> bool:
     return everybody or tx.context.sees_everything
 
 
-def find(tx: Transaction, resource: Resource, id: str, *, everybody: bool, parent_id: str = "") -> Row | None:
+def find(
+    tx: Transaction, resource: Resource, id: str, *, everybody: bool, parent_id: str = "", lock: Lock = ""
+) -> Row | None:
     """One object by its id, or None when it is not there or not visible."""
-    names, statement = _by_id(resource, _everybody(tx, everybody))
+    names, statement = _by_id(resource, _everybody(tx, everybody), lock)
     values = {"row_id": id, "parent_id": parent_id, "project_id": tx.context.project_id}
     found = tx.connection.execute(statement, values).all()
     return _complete(tx, resource, names, found)[0] if found else None
 
 
-def select_where(tx: Transaction, resource: Resource, where: Sequence[Any], *, everybody: bool) -> list[Row]:
-    """All objects that fulfil `where`."""
-    names, statement = _base(resource, _everybody(tx, everybody))
-    found = tx.connection.execute(statement.where(*where), {"project_id": tx.context.project_id}).all()
+def select_where(
+    tx: Transaction, resource: Resource, where: Sequence[Any], *, everybody: bool, values: Mapping[str, Any] | None
+) -> list[Row]:
+    """All objects that fulfil `where`. `values`: of parameters in clauses that are made once."""
+    everybody = _everybody(tx, everybody)
+    if values is None:
+        names, statement = _base(resource, everybody)
+        statement = statement.where(*where)
+    else:
+        names, statement = _where(resource, everybody, tuple(where))
+    found = tx.connection.execute(statement, {"project_id": tx.context.project_id, **(values or {})}).all()
     return _complete(tx, resource, names, found)
+
+
+@cache
+def _where(resource: Resource, everybody: bool, where: tuple[Any, ...]) -> tuple[tuple[str, ...], Select[Any]]:
+    names, statement = _base(resource, everybody)
+    return names, statement.where(*where)
 
 
 def page(tx: Transaction, resource: Resource, query: Query, *where: ColumnElement[bool]) -> Iterator[list[Row]]:

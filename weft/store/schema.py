@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Column, Index, Integer, MetaData, String, text
+from sqlalchemy import ARRAY, JSON, Column, Dialect, Index, Integer, MetaData, String, TypeDecorator, text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement, GenericFunction
+from sqlalchemy.types import TypeEngine
 
 METADATA = MetaData(
     naming_convention={
@@ -58,6 +59,23 @@ def _json_object_postgresql(element: FunctionElement[Any], compiler: Any, **kw: 
     return f"json_build_object({compiler.process(element.clauses, **kw)})"
 
 
+class json_row(GenericFunction[Any]):
+    """Values as one JSON array: shorter to make, send and read than an object, where there are many."""
+
+    type = JSON()
+    inherit_cache = True
+
+
+@compiles(json_row)
+def _json_row(element: FunctionElement[Any], compiler: Any, **kw: Any) -> str:
+    return f"json_array({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(json_row, "postgresql")
+def _json_row_postgresql(element: FunctionElement[Any], compiler: Any, **kw: Any) -> str:
+    return f"json_build_array({compiler.process(element.clauses, **kw)})"
+
+
 class json_array(GenericFunction[Any]):
     """The rows of a group as one JSON array; [] for no rows."""
 
@@ -73,6 +91,34 @@ def _json_array(element: FunctionElement[Any], compiler: Any, **kw: Any) -> str:
 @compiles(json_array, "postgresql")
 def _json_array_postgresql(element: FunctionElement[Any], compiler: Any, **kw: Any) -> str:
     return f"coalesce(json_agg({compiler.process(element.clauses, **kw)}), '[]'::json)"
+
+
+class Texts(TypeDecorator[list[str]]):
+    """Several texts in one parameter: an array, or JSON where the database has no arrays."""
+
+    impl = JSON
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(ARRAY(String) if dialect.name == "postgresql" else JSON())
+
+
+class among(GenericFunction[Any]):
+    """True where `column` is one of `texts`, a parameter of the type Texts: one statement for any number of them."""
+
+    inherit_cache = True
+
+
+@compiles(among)
+def _among(element: FunctionElement[Any], compiler: Any, **kw: Any) -> str:
+    column, texts = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({texts}))"
+
+
+@compiles(among, "postgresql")
+def _among_postgresql(element: FunctionElement[Any], compiler: Any, **kw: Any) -> str:
+    column, texts = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"{column} = ANY ({texts})"
 
 
 class json_has_text(GenericFunction[Any]):

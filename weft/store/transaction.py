@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from sqlalchemy import Connection, Delete, Executable, Update, bindparam, delete, select, update
+from sqlalchemy import Connection, Delete, Executable, Table, Update
 from sqlalchemy import Row as SqlRow
 
 from weft import errors
@@ -17,14 +17,17 @@ from weft.config import Config
 from weft.context import Context
 from weft.registry.resource import Resource, Row
 from weft.store import access, changes, quota, rows
+from weft.store.additions import Additions
 from weft.store.engine import TryAgain
 
 T = TypeVar("T")
+Differences = Mapping[tuple[str, str, str], tuple[int, int]]
+"""(server, resource provider, resource class) -> how much the server's ports are granted of it, and how much they shall be."""
 
 
-def now() -> str:
-    """The time as the API writes it: UTC, whole seconds."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def now(ago: float = 0.0) -> str:
+    """The time as the API writes it: UTC, whole seconds. `ago`: that of so many seconds before."""
+    return (datetime.now(UTC) - timedelta(seconds=ago)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,9 @@ class Environment:
     `bind(tx, port row, segments)` decides how a port is attached to its host: a Binding, or an Unbound with the reason.
     `honours(alias)`: the dataplane can make what that extension of the API promises.
     `unforwardable(protocol, ports)`: why the dataplane cannot forward so many ports; '' if it can.
+    `unloggable(port row)`: why the dataplane cannot log what a port's groups do; '' if it can.
     `zones(tx, kind)` names the availability zones with agents for networks (`network`) or routers (`router`).
+    `reallocate(differences)` has Placement change all of them or raises; it takes its time. None: there is no Placement to tell.
     """
 
     config: Config
@@ -42,32 +47,44 @@ class Environment:
     zones: Callable[[Transaction, str], frozenset[str]] = lambda tx, kind: frozenset()
     honours: Callable[[str], bool] = lambda alias: True
     unforwardable: Callable[[str, int], str] = lambda protocol, ports: ""
+    unloggable: Callable[[Row], str] = lambda port: ""
+    reallocate: Callable[[Differences], None] | None = None
 
 
-def _another(resource: Resource, row: Row) -> TryAgain:
-    return TryAgain(f"{resource.member} {row['id']} is another one than was read")
+def _another(resource: Resource, id: str) -> TryAgain:
+    return TryAgain(f"{resource.member} {id} is another one than was read")
 
 
 class Transaction:
     """One transaction on behalf of `context`. Rows are API rows; everything else of the database stays below this line."""
 
     __slots__ = (
+        "_additions",
         "_bumped",
         "_changes",
         "_charges",
+        "_connection",
         "_fresh",
         "_limits",
+        "_locked",
         "_memo",
         "_messages",
         "_now",
         "config",
-        "connection",
         "context",
+        "differences",
         "environment",
+        "hopeful",
     )
 
-    def __init__(self, connection: Connection, context: Context, environment: Environment) -> None:
-        self.connection = connection
+    def __init__(
+        self, connection: Connection, context: Context, environment: Environment, *, hopeful: bool = False
+    ) -> None:
+        self.hopeful = hopeful
+        """This is the first try: what a constraint holds need not be looked at as well. Where one objects, the next try
+        looks, and names what is in the way."""
+        self._connection = connection
+        self._additions = Additions()
         self.context = context
         self.environment = environment
         self.config = environment.config
@@ -77,8 +94,21 @@ class Transaction:
         self._fresh: set[tuple[str, str]] = set()
         self._charges: dict[tuple[str, str], int] = {}
         self._limits: set[tuple[str, str]] = set()
+        self._locked: set[tuple[str, str]] = set()
         self._memo: dict[Any, Any] = {}
         self._messages: list[dict[str, Any]] = []
+        self.differences: dict[tuple[str, str, str], tuple[int, int]] = {}
+        """What Placement has to be told before this may be committed."""
+
+    @property
+    def connection(self) -> Connection:
+        """The database as this transaction has left it."""
+        self._additions.send(self._connection)
+        return self._connection
+
+    def _beside(self, table: Table) -> Connection:
+        """The database for changing columns of a row in `table` that no constraint asks: what other tables get can wait."""
+        return self.connection if self._additions.concern(table) else self._connection
 
     @property
     def now(self) -> str:
@@ -107,20 +137,29 @@ class Transaction:
     def first(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> SqlRow[Any] | None:
         return self.connection.execute(statement, parameters).first()
 
-    def find(self, resource: Resource, id: str, *, everybody: bool = False, parent_id: str = "") -> Row | None:
+    def find(
+        self, resource: Resource, id: str, *, everybody: bool = False, parent_id: str = "", lock: rows.Lock = ""
+    ) -> Row | None:
         """The object with that id if the caller may see it (`everybody`: if it exists)."""
-        return rows.find(self, resource, id, everybody=everybody, parent_id=parent_id)
+        if lock == rows.ALONE:
+            self._locked.add((resource.member, id))
+        return rows.find(self, resource, id, everybody=everybody, parent_id=parent_id, lock=lock)
 
-    def get(self, resource: Resource, id: str, *, everybody: bool = False, parent_id: str = "") -> Row:
+    def get(
+        self, resource: Resource, id: str, *, everybody: bool = False, parent_id: str = "", lock: rows.Lock = ""
+    ) -> Row:
         """Like `find`, but raises the resource's NotFound."""
-        row = self.find(resource, id, everybody=everybody, parent_id=parent_id)
+        row = self.find(resource, id, everybody=everybody, parent_id=parent_id, lock=lock)
         if row is None:
             raise resource.missing(id, parent_id)
         return row
 
-    def list(self, resource: Resource, *where: Any, everybody: bool = True) -> list[Row]:
-        """All objects that fulfil the clauses `where` on the resource's table."""
-        return rows.select_where(self, resource, where, everybody=everybody)
+    def list(
+        self, resource: Resource, *where: Any, everybody: bool = True, values: Mapping[str, Any] | None = None
+    ) -> list[Row]:
+        """All objects that fulfil the clauses `where` on the resource's table. `values`: of parameters in clauses that are
+        made once, and not for each call."""
+        return rows.select_where(self, resource, where, everybody=everybody, values=values)
 
     # -- writing
 
@@ -142,8 +181,14 @@ class Transaction:
             if resource.quota:
                 self.charge(row["project_id"], resource.quota, 1)
         stored = resource.stored
-        values = [{column: row[name] for name, column in stored} for row in many]
-        self.connection.execute(rows.insert_statement(resource), values if len(values) > 1 else values[0])
+        self.add(resource.table, [{column: row[name] for name, column in stored} for row in many])
+
+    def add(self, table: Table, many: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows, by names of columns; into a table that is a resource's: `insert`."""
+        self._additions.add(table, many)
+        if self._connection.dialect.name == "sqlite":
+            # one call of a function, and it wants at once what a row refers to
+            self._additions.send(self._connection)
 
     def update(self, resource: Resource, old: Row, new: Row) -> None:
         """Write the stored attributes in which `new` differs from `old`; bumps the revision once per transaction.
@@ -157,36 +202,43 @@ class Transaction:
         if resource.stamped:
             new["updated_at"] = values["updated_at"] = self.now
             new["revision_number"] = values["revision_number"] = self._next_revision(resource, new)
-        self._change(resource, old, update(resource.table).values(**values), guard)
+        statement = rows.update_statement(resource, tuple(values), guard is not None)
+        self._change(resource, old, statement, {f"new_{name}": value for name, value in values.items()}, guard)
         self.record(resource, new, "update", old)
 
-    def hold(self, resource: Resource, id: str) -> None:
+    def hold(self, resource: Resource, id: str, revision: int | None = None) -> None:
         """Of all transactions that hold the object, one at a time commits: what they read to decide stays true.
 
-        On PostgreSQL the others are serialization failures, which the store tries again; SQLite has one writer anyway.
+        On PostgreSQL the others are serialization failures, which the store tries again, or wait, where they are patient
+        (Store.write) and name the `revision` at which they read the object. SQLite has one writer anyway.
         """
-        table = resource.table
-        self.connection.execute(
-            update(table).where(table.c.id == bindparam("row_id")).values(id=table.c.id), {"row_id": id}
-        )
+        values = {"row_id": id} if revision is None else {"row_id": id, "read_revision": revision}
+        if not self.connection.execute(rows.hold_statement(resource, revision is not None), values).rowcount:
+            raise _another(resource, id)
+
+    def has_alone(self, resource: Resource, id: str) -> bool:
+        """The object is locked, or this transaction's own, which nobody else sees yet."""
+        return (resource.member, id) in self._locked or (resource.member, id) in self._fresh
 
     def lock(self, resource: Resource, id: str) -> None:
-        """Nobody changes or deletes the object until the end, or makes what refers to it: of what does, all is there now.
+        """Have the object ALONE. For transactions that are patient (Store.write)."""
+        if self._connection.dialect.name != "sqlite" and (resource.member, id) not in self._locked:
+            self._locked.add((resource.member, id))
+            self.connection.execute(rows.lock_statement(resource), {"row_id": id})
 
-        For transactions that are patient (Store.write). SQLite has one writer anyway.
-        """
-        if self.connection.dialect.name != "sqlite":
-            table = resource.table
-            self.connection.execute(select(table.c.id).where(table.c.id == id).with_for_update())
-
-    def delete(self, resource: Resource, row: Row) -> None:
-        """Delete the object and, where it has any, the RBAC policies that share it."""
+    def delete(self, resource: Resource, row: Row, *, granted: bool = True) -> None:
+        """Delete the object and the RBAC policies that share it. `granted` False: under the lock there was none of them."""
         readers = []
-        if resource.visible_by_rbac:
+        if resource.visible_by_rbac and granted:
             for project, target in access.forget(self.connection, row["id"]):
                 self.charge(project, access.QUOTA, -1)
                 readers.append(target)
-        self._change(resource, row, delete(resource.table), self._guard(resource, row))
+        guard = self._guard(resource, row)
+        self._change(resource, row, rows.delete_statement(resource, guard is not None), {}, guard)
+        self.deleted(resource, row, readers)
+
+    def deleted(self, resource: Resource, row: Row, readers: Sequence[str] = ()) -> None:
+        """The object is deleted, here or with what it belongs to (ON DELETE CASCADE): log it, and count it no more."""
         self.record(resource, row, "delete", readers=readers)
         if resource.quota:
             self.charge(row["project_id"], resource.quota, -1)
@@ -198,18 +250,16 @@ class Transaction:
         """
         key = (resource.member, row["id"])
         if resource.stamped and key not in self._fresh and key not in self._bumped:
-            columns = resource.table.c
-            raised = update(resource.table).values(updated_at=self.now, revision_number=columns.revision_number + 1)
-            raised = raised.where(columns.id == bindparam("row_id")).returning(columns.revision_number)
-            values = {"row_id": row["id"]}
+            values = {"row_id": row["id"], "now": self.now}
             if read:
-                raised = raised.where(columns.revision_number == bindparam("read_revision"))
                 values["read_revision"] = row["revision_number"]
-            found = self.connection.execute(raised, values).first()
+            found = self._beside(resource.table).execute(rows.touch_statement(resource, read), values).first()
             if found is None:
-                raise _another(resource, row)
+                raise _another(resource, row["id"])
             row["updated_at"] = self.now
-            row["revision_number"] = self._bumped[key] = found[0]
+            self._bumped[key] = found[0]
+        if key in self._bumped:
+            row["revision_number"] = self._bumped[key]
         self.record(resource, row, "update")
 
     def _guard(self, resource: Resource, row: Row) -> int | None:
@@ -219,19 +269,18 @@ class Transaction:
             return None
         return int(row["revision_number"])
 
-    def _change(self, resource: Resource, row: Row, statement: Update | Delete, guard: int | None) -> None:
+    def _change(
+        self, resource: Resource, row: Row, statement: Update | Delete, values: dict[str, Any], guard: int | None
+    ) -> None:
         """Run `statement` on the row, unless somebody else changed or deleted it since it was read: TryAgain then.
 
         That can be where a transaction sees what others commit (Store.write, `patient`).
         """
-        columns = resource.table.c
-        statement = statement.where(columns.id == bindparam("row_id"))
-        values = {"row_id": row["id"]}
+        values["row_id"] = row["id"]
         if guard is not None:
-            statement = statement.where(columns.revision_number == bindparam("read_revision"))
             values["read_revision"] = guard
         if not self.connection.execute(statement, values).rowcount and guard is not None:
-            raise _another(resource, row)
+            raise _another(resource, row["id"])
 
     def record(
         self, resource: Resource, row: Row, operation: str, old: Row | None = None, readers: Sequence[str] = ()
@@ -262,6 +311,12 @@ class Transaction:
             facts = {"event": event, "payload": payload, "context": self.context.facts()}
             project = self.context.project_id
             self._messages.append(self._entry(changes.NOTIFICATION, "", 0, project, "notify", facts))
+
+    def reallocate(self, server: str, provider: str, resource_class: str, was: int, now: int) -> None:
+        """A port of the server asks the provider for `now` instead of `was`. Ports of one server add up."""
+        key = (server, provider, resource_class)
+        before = self.differences.get(key, (0, 0))
+        self.differences[key] = (before[0] + was, before[1] + now)
 
     def _entry(
         self, kind: str, id: str, revision: int, project_id: str, operation: str, facts: Mapping[str, Any]
@@ -309,24 +364,23 @@ class Transaction:
             if 0 <= limit < number:
                 raise errors.OverQuota(resources=[name])
 
-    def finish(self) -> None:
-        """The last act before commit: the change log, then quota counters, for which others of the project wait until then."""
-        changes.append(self.connection, [*self._changes.values(), *self._messages])
-        over = []
-        for (project, name), amount in sorted(self._charges.items()):
-            if amount:
-                limit = self.default_limit(name) if (project, name) in self._limits else None
-                if not quota.move(self.connection, project, name, amount, limit):
-                    over.append(name)
+    def finish(self) -> bool:
+        """The last act before commit: the change log, then quota counters, for which others of the project wait until then.
+
+        True if something was written of which the change log tells.
+        """
+        self.add(changes.CHANGES, [*self._changes.values(), *self._messages])
+        moves = [
+            quota.Move(project, name, amount, self.default_limit(name) if (project, name) in self._limits else None)
+            for (project, name), amount in sorted(self._charges.items())
+            if amount
+        ]
+        over = quota.settle(self._connection, moves, self._additions)
         if over:
-            raise errors.OverQuota(resources=sorted(set(over)))
+            raise errors.OverQuota(resources=sorted(over))
+        return bool(self._changes or self._messages)
 
     def default_limit(self, name: str) -> int:
         """The configured limit of a project for `name`; -1: none."""
         value = getattr(self.config.quotas, f"quota_{name}", None)
         return int(self.config.quotas.default_quota if value is None else value)
-
-    @property
-    def changed(self) -> bool:
-        """True once something was written that the change log will tell."""
-        return bool(self._changes or self._messages)

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.topo.services_lab import Lab, subnet, uid, wait_until
+from tests.topo.services_lab import Lab, subnet, uid
+from tests.waiting import wait_until
 from weft.backends.linux import names, netns
 from weft.backends.linux.links import Delete, Links
 from weft.backends.linux.responder import Responder
@@ -141,6 +142,30 @@ def test_subnets_may_change(lab: Lab) -> None:
     assert "10.8.0.0/24 dev svc0" in said
     assert "10.0.0.0/24" not in said
     assert lab.links.dump()[names.service(switch.id)].mtu == 1400
+
+
+def test_what_could_not_be_made_whole_goes_too(lab: Lab) -> None:
+    lab.set()
+    lab.links.apply([Delete(names.bridge(uid("net")))])
+    assert list(lab.responder.update(lab.view).failed) == [Key("switch", uid("net"))]
+    assert netns.exists(namespace(lab))
+    port = lab.view.ports.pop(uid("vm"))
+    assert lab.responder.update(lab.view, [port.key]).failed == {}
+    assert not netns.exists(namespace(lab))
+    assert names.service(uid("net")) not in lab.links.dump()
+
+
+def test_links_that_are_too_small_for_ipv6(lab: Lab) -> None:
+    """What is served there is served by IPv4; by IPv6 as soon as it fits."""
+    lab.set()
+    switch = lab.view.switches[uid("net")]
+    for mtu, addresses in ((1279, 1), (1280, 2), (68, 1), (1500, 2)):
+        lab.view.switches[switch.id] = replace(switch, mtu=mtu)
+        assert lab.responder.update(lab.view, [switch.key]).failed == {}
+        said = run(lab, f"nsenter --net=/run/netns/{namespace(lab)} ip -br address show dev svc0")
+        assert len(said.split()[2:]) == addresses, said
+        assert audit(lab) == []
+    wait_until(lambda: works(lab))
 
 
 def test_another_host_namespace_of_the_same_name(lab: Lab) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from falcon import testing
 
-from tests.ovn_lab import PROGRAMS, Ovn, wait_until
+from tests.ovn_lab import PROGRAMS, Ovn
+from tests.waiting import wait_until
 from weft import app
 from weft import config as configuration
 from weft.backends.linux import netns

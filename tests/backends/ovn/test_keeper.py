@@ -14,8 +14,8 @@ import pytest
 
 from tests.api import hosts
 from tests.api.conftest import Api, api, options  # noqa: F401 - fixtures
-from tests.ovn_lab import wait_until
 from tests.ovn_server import PROGRAMS, Server
+from tests.waiting import wait_until
 from weft.agent import cloud
 from weft.backends.interface import Report, Status
 from weft.context import internal

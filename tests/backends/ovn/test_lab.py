@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.ovn_lab import PROGRAMS, Ovn, run, wait_until
+from tests.ovn_lab import PROGRAMS, Ovn, run
 from tests.ovn_workload import Device, plug, unplug
+from tests.waiting import wait_until
 from weft.backends.linux import netns
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_programs(*PROGRAMS)]
@@ -38,6 +40,15 @@ def test_packets_between_hosts(ovn: Ovn) -> None:
     run("nsenter", f"--net=/run/netns/{second.namespace}", *large)
     unplug(ovn.chassis["h1"], first.port)
     wait_until(lambda: ovn.bound() == {second.port: "h2"})
+
+
+def test_hosts_that_were_idle_for_long_know_each_other(ovn: Ovn) -> None:
+    hosts = list(ovn.chassis.values())
+    for one in hosts:
+        one.appctl("tnl/neigh/flush")
+    ovn.clear()
+    for one, other in itertools.permutations(hosts, 2):
+        assert one.appctl("tnl/neigh/show").count(other.mac) == 1
 
 
 def test_hosts_come_and_go(ovn: Ovn) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from tests.ovn_lab import PROGRAMS, Chassis, Ovn, run, wait_until
-from tests.ovn_workload import Device, plug
+from tests.ovn_lab import PROGRAMS, Chassis, Ovn, run
+from tests.ovn_workload import Device, plug, watched_switch
 from tests.topo.nova import Nova
+from tests.waiting import wait_until
 from weft import config as configuration
 from weft.backends.linux import netns, services
+from weft.backends.linux.links import Delete
 from weft.backends.ovn import localport
 from weft.backends.ovn.metadata import MetadataHost
 from weft.logical.model import Address, DhcpOptions, HostView, LogicalPort, LogicalSwitch, Segment
@@ -125,9 +129,20 @@ def test_each_host_answers_its_own(site: Site) -> None:
 def test_by_ipv6(site: Site) -> None:
     one = port(1, "h1")
     site.add(one)
-    assert site.asks(one, "http://[fe80::a9fe:a9fe%25eth0]/") == "404 "[:0] + site.asks(
-        one, "http://[fe80::a9fe:a9fe%25eth0]/"
-    )
+    assert site.asks(one, "http://[fe80::a9fe:a9fe%25eth0]/latest") == f"metadata of {one.device_id}"
+
+
+def test_links_that_are_too_small_for_ipv6(site: Site) -> None:
+    """The kernel has none on them: metadata is there by IPv4."""
+    one = port(1, "h1")
+    site.add(one)
+    switches = site.views["h1"].switches
+    switches[NET] = replace(switches[NET], mtu=1279)
+    assert site.set() == []
+    assert site.asks(one) == f"metadata of {one.device_id}"
+    switches[NET] = replace(switches[NET], mtu=1280)
+    assert site.set() == []
+    assert site.asks(one, "http://[fe80::a9fe:a9fe%25eth0]/latest") == f"metadata of {one.device_id}"
 
 
 def test_only_where_a_workload_is(site: Site) -> None:
@@ -175,6 +190,25 @@ def test_what_somebody_takes_away_comes_back(site: Site) -> None:
     site.ovn.sync()
     wait_until(lambda: "metadata" in _try(site, one))
     assert site.set() == []
+
+
+def test_a_new_device_is_nobodys_until_it_is_raised(
+    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The switch does not know the one that went, when the next of its name comes: it would take that down."""
+    site.add(port(1, "h1"))
+    chassis, link = site.ovn.chassis["h1"], localport.link(NET)
+    assert chassis.links is not None
+    watched = watched_switch(tmp_path / "bin", chassis.namespace, link)
+    monkeypatch.setenv("PATH", str(watched), prepend=":")
+    assert chassis.links.apply([Delete(link)]) == {}
+    assert site.set() == [f"the local port of network {NET} was not as made"]
+    netns.delete(localport.namespace(NET, chassis.namespace))
+    site.set()
+    asked = (watched / "asked").read_text().splitlines()
+    assert asked[:2] == ["del-port away", "add-port there"]
+    assert asked[-1] == "add-port there"
+    assert chassis.links.get([link])[link].up
 
 
 def _try(site: Site, one: LogicalPort) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.ovn_lab import wait_until
 from tests.ovn_server import PROGRAMS, Server
+from tests.waiting import wait_until
 from weft.backends.ovn.backend import OvnBackend
 from weft.backends.ovn.rows import LOG_METER
 from weft.config import Api, Config, Ovn
@@ -17,6 +18,7 @@ from weft.logical.model import (
     Acl,
     Address,
     AddressPair,
+    DhcpOption,
     DhcpOptions,
     Gateway,
     HostView,
@@ -25,6 +27,8 @@ from weft.logical.model import (
     LogicalPort,
     LogicalRouter,
     LogicalSwitch,
+    Nat,
+    PortForwarding,
     PortGroup,
     RouterPort,
     Segment,
@@ -102,6 +106,11 @@ def _named(value: Any, names: dict[str, str]) -> Any:
     return names.get(value, value) if isinstance(value, str) else value
 
 
+def _all(value: Any) -> list[str]:
+    """The members of a set, of which a single one is said without."""
+    return value if isinstance(value, list) else [value]
+
+
 def writes(server: Server, work: Callable[[], Any]) -> int:
     """How many transactions that changed something the server's file has got meanwhile."""
     before = _records(server)
@@ -111,6 +120,12 @@ def writes(server: Server, work: Callable[[], Any]) -> int:
 
 def _records(server: Server) -> int:
     return (server.folder / "nb.db").read_text().count("OVSDB JSON ")
+
+
+def rows_written(server: Server) -> dict[str, int]:
+    """Table -> rows of it that are in the last transaction of the server's file."""
+    last = (server.folder / "nb.db").read_text().rstrip().rpartition("OVSDB JSON ")[2].partition("\n")[2]
+    return {table: len(rows) for table, rows in json.loads(last).items() if not table.startswith("_")}
 
 
 def test_rows_of_upstreams_names(server: Server, make: Make) -> None:
@@ -158,6 +173,23 @@ def test_changes_are_one_transaction_and_lead_where_a_fresh_start_leads(server: 
     assert state(server) == found
 
 
+def test_a_member_of_a_group_of_two_thousand(server: Server, make: Make) -> None:
+    """That two others name in their rules: one transaction of three rows."""
+    backend, many = make(), 2000
+    ports = [port(f"p{number}", number % 250 + 1, groups=("web",)) for number in range(many)]
+    desired = view(*ports)
+    for name in ("one", "two"):
+        desired.groups[name] = PortGroup(name, True, (Acl(f"r {name}", "ingress", "IPv4", remote_group="web"),))
+    assert backend.set(desired, None).failed == {}
+    for groups in ((), ("web",)):
+        desired.ports["p7"] = replace(desired.ports["p7"], groups=groups)
+        assert writes(server, lambda: changed(backend, desired, Key("port", "p7"))) == 1
+        assert rows_written(server).keys() <= {"Port_Group", "Logical_Switch_Port"}
+        assert sum(rows_written(server).values()) <= 3
+    (group,) = server.nb.rows("Port_Group", "ports", name="pg_web")
+    assert len(group["ports"]) == many
+
+
 def test_what_goes_away_is_taken_away(server: Server, make: Make) -> None:
     backend = make()
     named = port("a", 10, dns=(("10.0.0.10", "web", "web.example.org."),))
@@ -175,6 +207,81 @@ def test_what_goes_away_is_taken_away(server: Server, make: Make) -> None:
     changed(backend, empty, Key("switch", "blue"), Key("group", "web"))
     assert server.nb.rows("Logical_Switch") == server.nb.rows("DHCP_Options") == server.nb.rows("DNS") == []
     assert [row["name"] for row in server.nb.rows("Port_Group")] == ["neutron_pg_drop"]
+
+
+def test_floating_ips_go_from_router_to_router(server: Server, make: Make) -> None:
+    """Back and forth, so that either is looked at first: their rows are moved, and never gone."""
+    backend, desired = make(), view(port("a", 10))
+    forward = PortForwarding("p", "tcp", "203.0.113.6", (80, 80), "10.0.0.10", (80, 80), floating_ip="g")
+    held = {"nats": (Nat("f", "203.0.113.5", "10.0.0.10"),), "forwardings": (forward,)}
+
+    def edge(name: str, last: int) -> LogicalRouter:
+        gateway = Gateway(
+            f"gw{name}", "blue", f"fa:16:3e:00:02:{last:02x}", 1442, (Address(f"10.0.0.{last}", 24, "sub"),)
+        )
+        return LogicalRouter(name, gateway=gateway)
+
+    def holders(table: str, column: str) -> dict[str, set[str]]:
+        return {row["_uuid"]: {one["name"] for one in server.nb.rows("Logical_Router") if row["_uuid"] in _all(one[column])}
+                for row in server.nb.rows(table)}  # fmt: skip
+
+    one, two = edge("r1", 201), edge("r2", 202)
+    desired.routers |= {"r1": replace(one, **held), "r2": two}
+    backend.set(desired, None)
+    nats, balancers = holders("NAT", "nat"), holders("Load_Balancer", "load_balancer")
+    assert len(nats) == 2 and len(balancers) == 1
+    for here, there in ((one, two), (two, one), (one, two)):
+        desired.routers |= {here.id: here, there.id: replace(there, **held)}
+        changed(backend, desired, here.key, there.key)
+        for before, found in ((nats, holders("NAT", "nat")), (balancers, holders("Load_Balancer", "load_balancer"))):
+            assert found == {key: {f"neutron-{there.id}"} for key in before}
+        assert backend.set(desired, None).drift == []
+    del desired.routers["r2"]
+    changed(backend, desired, Key("router", "r2"))
+    assert server.nb.rows("NAT") == server.nb.rows("Load_Balancer") == []
+
+
+def test_a_workloads_port_becomes_a_routers_leg_and_comes_back(server: Server, make: Make) -> None:
+    """Nothing stays of what the row said before: neither its port security nor DHCP's options."""
+    own = (DhcpOption("mtu", "1400", 4),)
+    workload = view(port("a", 10, dhcp_options=own), port("b", 11))
+    leg = view(port("b", 11))
+    address = (Address("10.0.0.10", 24, "sub"),)
+    leg.routers["r"] = LogicalRouter("r", ports=(RouterPort("a", "blue", "fa:16:3e:00:00:0a", 1442, address),))
+    said = []
+    for desired in (workload, leg):
+        make().set(desired, None)
+        said.append(state(server))
+        server.clear()
+    backend = make()
+    backend.set(workload, None)
+    for _ in range(2):
+        changed(backend, leg, Key("port", "a"), Key("router", "r"))
+        assert state(server) == said[1]
+        changed(backend, workload, Key("port", "a"), Key("router", "r"))
+        assert state(server) == said[0]
+
+
+def test_a_port_goes_to_a_host_of_another_dataplane_and_comes_back(server: Server, make: Make) -> None:
+    """It leaves the switch of its network, and stays a member of its groups; an audit finds everything where it belongs."""
+    backend = make()
+    here = view(port("a", 10), port("b", 11))
+    there = view(port("a", 10, elsewhere=True), port("b", 11))
+
+    def places() -> dict[str, set[str]]:
+        ids = {row["_uuid"]: row["name"] for row in server.nb.rows("Logical_Switch_Port")}
+        return {row["name"]: {ids[one] for one in _all(row["ports"])} for row in server.nb.rows("Logical_Switch")}
+
+    backend.set(here, None)
+    for _ in range(2):
+        changed(backend, there, Key("port", "a"))
+        assert places()["weft-elsewhere"] == {"a"} and "a" not in places()["neutron-blue"]
+        (group,) = server.nb.rows("Port_Group", "ports", name="pg_web")
+        assert len(_all(group["ports"])) == 2
+        assert backend.set(there, None).drift == []
+        changed(backend, here, Key("port", "a"))
+        assert places().keys() == {"neutron-blue"} and {"a", "b"} <= places()["neutron-blue"]
+        assert backend.set(here, None).drift == []
 
 
 def test_logs_come_and_go_with_a_limit(server: Server, make: Make) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.ovn_db import Database
-from tests.ovn_lab import wait_until
 from tests.ovn_server import PROGRAMS, Server
+from tests.waiting import wait_until
 from weft.backends.ovn.sb import Southbound
 from weft.config import Config, Ovn
 

@@ -9,8 +9,9 @@ from uuid import NAMESPACE_OID, uuid5
 
 import pytest
 
-from tests.ovn_lab import PROGRAMS, Ovn, run, wait_until
+from tests.ovn_lab import PROGRAMS, Ovn, run
 from tests.ovn_workload import Device, plug, unplug
+from tests.waiting import wait_until
 from weft.backends.interface import Status
 from weft.backends.ovn import sb
 from weft.backends.ovn.chassis import Chassis
@@ -44,7 +45,7 @@ class Watch:
 
     def now(self, key: Key | None = None) -> Status:
         key = key or self.port.key
-        return self.southbound.status(self.view, [key])[key]
+        return self.southbound.status(self.view, [key], {})[key]
 
     def becomes(self, reason: str, key: Key | None = None) -> None:
         """It reports by itself that something is different, and this is what it is then."""
@@ -138,6 +139,15 @@ def test_hosts_come_change_and_go(watch: Watch) -> None:
     watch.ovn.chassis["h5"].identify(ovn_cms_options="", ovn_bridge_mappings="physnet2:br-ex")
     wait_until(lambda: watch.chassis()["h5"].bridge_mappings == {"physnet2": "br-ex"})
     assert (watch.chassis()["h5"].gateway, watch.chassis()["h5"].zones) == (False, ())
+    room = "resource_provider_bandwidths=br-ex:10:20;rp_tunnelled:5:,resource_provider_hypervisors=br-ex:h5.example.org"
+    watch.ovn.chassis["h5"].vsctl("set", "open", ".", f"external_ids:ovn-cms-options={room}")
+    wait_until(lambda: watch.chassis()["h5"].resources != {})
+    said = watch.chassis()["h5"].resources
+    assert said["resource_provider_bandwidths"] == {
+        "br-ex": {"egress": 10, "ingress": 20},
+        "rp_tunnelled": {"egress": 5, "ingress": None},
+    }
+    assert said["resource_provider_hypervisors"] == {"br-ex": "h5.example.org", "rp_tunnelled": "h5"}
     watch.ovn.leave("h5")
     wait_until(lambda: set(watch.chassis()) == {"h1", "h2"})
 

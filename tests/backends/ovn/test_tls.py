@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.ovn_db import Database
-from tests.ovn_lab import create_database, run, wait_until
+from tests.ovn_lab import create_database, run
+from tests.waiting import wait_until
 from weft import config as configuration
 from weft.backends.ovn.sb import Southbound
 

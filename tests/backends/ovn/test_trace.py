@@ -17,11 +17,12 @@ import pytest
 from ovs.unixctl.client import UnixctlClient
 
 from tests.backends.ovn.verdict import Packet, arrives, way
-from tests.ovn_lab import PROGRAMS, Ovn, wait_until
+from tests.ovn_lab import PROGRAMS, Ovn
 from tests.states.conftest import Install, install  # noqa: F401 - a fixture
 from tests.states.follower import Follower
 from tests.states.states import STATES
 from tests.states.steps import Site
+from tests.waiting import wait_until
 from weft.backends.ovn.backend import OvnBackend
 from weft.config import Config
 from weft.config import Ovn as Options

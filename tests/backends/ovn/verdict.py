@@ -92,9 +92,7 @@ def _remotes(view: HostView, rule: Acl) -> Iterator[str]:
     if rule.remote_group:
         for port in view.ports.values():
             if rule.remote_group in port.groups:
-                yield from (
-                    one.ip for one in port.addresses
-                )  # of pairs OVN does not know that they are members' addresses
+                yield from (one.ip for one in (*port.addresses, *port.pairs))
     elif rule.remote_addresses:
         yield from view.addresses[rule.remote_addresses].addresses
     else:

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.topo.services_lab import Lab, subnet, wait_until
+from tests.topo.services_lab import Lab, subnet
+from tests.waiting import wait_until
 from weft.backends.linux import frames, netns
 from weft.backends.linux.responder import Responder
 from weft.logical.model import Address, DhcpOption, LogicalPort, Route

@@ -8,7 +8,11 @@ import pytest
 
 from tests.topo.services_lab import Lab, mac, subnet
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.needs_programs("nsenter", "ip", "dhclient")]
+pytestmark = [
+    pytest.mark.needs_root,
+    pytest.mark.needs_programs("nsenter", "ip", "dhclient"),
+    pytest.mark.dataplanes("linux", "ovn"),
+]
 
 RED = subnet("red", "10.0.0.0/24", "10.0.0.1", dns_nameservers=("198.18.0.1",))
 BLUE = subnet("blue", "10.0.0.0/24", "10.0.0.254", dns_nameservers=("198.18.0.2",))

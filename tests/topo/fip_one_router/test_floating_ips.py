@@ -138,7 +138,7 @@ def test_given_to_a_workload_that_is_talking(lab: Lab, hosts: dict[str, str]) ->
     flood = lab.flood(hosts["a11"], INTERNET)
     lab.set(edge(FIRST))
     assert lab.talk(hosts["out"], INTERNET, 80, hosts["a11"], INTERNET) == "203.0.113.111"
-    assert flood.stop().lost == 0
+    assert flood.stop().lost <= lab.underway
 
 
 def test_swapped(lab: Lab, hosts: dict[str, str]) -> None:

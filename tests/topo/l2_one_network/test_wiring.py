@@ -196,6 +196,32 @@ def test_a_hundred_ports_at_once(lab: Lab) -> None:
     assert lab.backend._host.open.tables.generation == before + 1  # type: ignore[union-attr, operator]
 
 
+def test_what_carried_a_network_goes_with_it(prefix: str) -> None:
+    """At once; the wire of a physical network stays, and what another network uses by now does too."""
+    with contextlib.closing(Lab(prefix, tunnel_address="192.0.2.1", bridge_mappings={"physnet1": "up0"})) as lab:
+        lab.network("kept", segment=Segment("vxlan", None, 9))
+        lab.port("a", "kept", "10.0.0.1/24")
+        netns.create(lab.host, netns.HOST_SYSCTLS)
+        subprocess.run(["ip", "-n", lab.host, "link", "add", "up0", "type", "veth", "peer", "up0x"], check=True)
+        lab.plug("a")
+        lab.full()
+        before = lab.links(lambda links: links.dump()).keys()
+        wire, tunnel = Segment("flat", "physnet1"), Segment("vxlan", None, 8)
+        lab.set(lab.network("wired", segment=wire), lab.network("gone", segment=tunnel))
+        gone = [Key("switch", uid(name)) for name in ("wired", "gone")]
+        for key in gone:
+            del lab.view.switches[key.id]
+        after = lab.network("after", segment=tunnel)
+        lab.set(*gone, after)
+        now = lab.links(lambda links: links.dump())
+        assert now.keys() - before == {names.bridge(after.id), names.vxlan(8)}
+        assert now[names.vxlan(8)].master == names.bridge(after.id)
+        assert before <= now.keys()
+        del lab.view.switches[after.id]
+        assert lab.set(after, *gone).drift == []
+        assert lab.links(lambda links: links.dump()).keys() == before
+
+
 @pytest.mark.dataplanes("linux", because="that a host has no such network is a port's reason, not a failure")
 def test_a_network_of_which_a_part_cannot_be_made(lab: Lab) -> None:
     """No uplink for its physical network, no VLAN devices in this kernel: reported with the reason, the rest is made."""

@@ -10,7 +10,7 @@ from tests.topo.lab import Lab, ingress, uid
 from weft.backends.linux import netns
 from weft.logical.model import Key
 
-pytestmark = pytest.mark.needs_root
+pytestmark = [pytest.mark.needs_root, pytest.mark.dataplanes("linux", "ovn")]
 
 
 @pytest.fixture
@@ -66,6 +66,7 @@ def test_connections_and_zones_survive(running: Lab) -> None:
         assert client.recv(10) == b"late"
 
 
+@pytest.mark.dataplanes("linux", because="looks at bridges; of OVN's rows tests/backends/ovn tells")
 def test_what_was_removed_meanwhile_is_pruned(running: Lab) -> None:
     running.network("other")
     running.full()
@@ -76,6 +77,7 @@ def test_what_was_removed_meanwhile_is_pruned(running: Lab) -> None:
     assert len([name for name in snapshot(running) if name.startswith("brq")]) == 1
 
 
+@pytest.mark.dataplanes("linux", because="looks at the kernel's tables; of OVN's rows tests/backends/ovn tells")
 def test_nothing_but_ours_is_touched(running: Lab) -> None:
     subprocess.run(["ip", "-n", running.host, "link", "add", "virbr0", "type", "bridge"], check=True)
     netns.inside(running.host, subprocess.run, ["nft", "add table inet mine"])

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from tests.topo.frames import ARP, BROADCAST, arp, ethernet
-from tests.topo.lab import PATIENCE, Lab, ingress, mac
+from tests.topo.lab import Lab, ingress, mac
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.dataplanes("linux", "ovn")]
 
@@ -45,7 +45,7 @@ def test_the_same_connection_in_both_at_once(tenants: Lab) -> None:
             client.bind(("10.0.0.1", 40000))
             client.connect(("10.0.0.2", 80))
             server = stack.enter_context(listener.accept()[0])
-            server.settimeout(PATIENCE)
+            server.settimeout(tenants.patience)
             client.send(tenant.encode())
             assert server.recv(10) == tenant.encode()
 

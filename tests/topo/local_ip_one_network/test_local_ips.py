@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.topo.lab import PATIENCE, Lab, egress, ingress, uid
+from tests.topo.lab import Lab, egress, ingress, uid
 from weft.backends.linux import names, netns
 from weft.backends.linux.backend import LinuxBackend
 from weft.backends.linux.links import Address as LinkAddress
@@ -76,7 +76,7 @@ def stream(lab: Lab, source: str, target: str) -> Iterator[tuple[socket.socket, 
         try:
             client.connect((LOCAL, 5000))
             server = stack.enter_context(listener.accept()[0])
-            server.settimeout(PATIENCE)
+            server.settimeout(lab.patience)
         except OSError:
             yield None
             return

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from tests.ovn_lab import PROGRAMS, wait_until
+from tests.ovn_lab import PROGRAMS
 from tests.topo.ovn_gateways.conftest import Make
 from tests.topo.ovn_lab import OvnRouterLab
 from tests.topo.router_lab import floating, gateway, leg, mac, router, uid
+from tests.waiting import wait_until
 from weft.logical.model import LogicalRouter, Nat
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_programs(*PROGRAMS, "ping", "tcpdump", "ip")]
@@ -143,3 +144,31 @@ def test_nobody_can_have_the_gateway(make: Make) -> None:
     report = lab.plane.set(None)
     assert report.failed == {}
     assert report.status[made.key].reason == "no chassis has physical network physnet9"
+
+
+def test_a_gateway_lives_in_the_zones_that_were_asked_for(make: Make) -> None:
+    """First on the hosts that are meant for gateways there; more of them stand by, those of other zones never."""
+    lab = make(3)
+    for host, zone in (("h1", "az1"), ("h2", "az2"), ("h3", "az2")):
+        lab.cloud.chassis[host].identify(ovn_cms_options=f"enable-chassis-as-gw,availability-zones={zone}")
+    wait_until(lambda: {zone for one in lab.plane.backend.chassis() for zone in one.zones} == {"az1", "az2"})
+    for name in ("a", "ext"):
+        lab.network(name)
+    workload = lab.host("vm", "a", f"{INSIDE}/24", via="10.0.0.1")
+    lab.host("out", "ext", f"{OUTSIDE}/24")
+    made = replace(router("r", leg("r", "a", "10.0.0.1/24"), gateway=GATE), zone_hints=("az2",))
+    lab.set(made)
+    before = priorities(lab)
+    assert set(before) == {"chassis-h2", "chassis-h3"}
+    assert hosts_passed(lab, workload, OUTSIDE) == {before[0].removeprefix("chassis-")}
+    lab.cloud.chassis["h1"].identify(ovn_cms_options="enable-chassis-as-gw,availability-zones=az1:az2")
+    wait_until(lambda: any(one.zones == ("az1", "az2") for one in lab.plane.backend.chassis()))
+    lab.set(made)
+    assert priorities(lab) == [*before, "chassis-h1"], "who comes stands by"
+    lab.cloud.chassis["h1"].identify(ovn_cms_options="enable-chassis-as-gw,availability-zones=az1")
+    wait_until(lambda: any(one.zones == ("az1",) for one in lab.plane.backend.chassis()))
+    lab.set(made)
+    assert priorities(lab) == before
+    lab.set(replace(made, zone_hints=("az1",)))
+    assert priorities(lab) == ["chassis-h1"]
+    assert hosts_passed(lab, workload, OUTSIDE) == {"h1"}

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from tests.ovn_lab import PROGRAMS, wait_until
+from tests.ovn_lab import PROGRAMS
 from tests.ovn_workload import Device
 from tests.topo import frames
 from tests.topo.lab import Lab, ingress, mac, uid
 from tests.topo.ovn_lab import OvnLab
+from tests.waiting import wait_until
 from weft.backends.linux import netns
 from weft.logical.model import Key
 

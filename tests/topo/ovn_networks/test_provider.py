@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.ovn_lab import PROGRAMS
-from tests.topo.lab import Lab, ingress
+from tests.topo import frames
+from tests.topo.lab import Lab, ingress, mac, uid
 from tests.topo.ovn_lab import OvnLab
 from weft.logical.model import Segment
 
@@ -55,3 +58,31 @@ def test_a_machine_outside(lab: Lab) -> None:
         assert lab.pings("b", "10.0.0.99")
     finally:
         cloud.forget(namespace)
+
+
+def own_tag(lab: Lab) -> bytes:
+    """What a sends to b in a VLAN of its own."""
+    packet = frames.udp("10.0.0.1", "10.0.0.2", 5, 7)
+    return frames.tagged(frames.ethernet(mac("a"), mac("b"), frames.IPV4, packet), 7)
+
+
+@pytest.mark.parametrize(
+    ("segment", "qinq"),
+    [
+        (Segment("vlan", "physnet1", 100), True),
+        (Segment("vlan", "physnet1", 100), False),
+        (Segment("geneve", None, 7), False),
+    ],
+)
+def test_tags_of_workloads(lab: Lab, segment: Segment, qinq: bool) -> None:
+    """They pass where the network is transparent for them; where it is QinQ, with a provider's tag of IEEE 802.1ad around."""
+    cloud = two(lab, segment)
+    assert not lab.passes("a", "b", own_tag(lab)), "not in any other network"
+    network = lab.view.switches[uid("n")]
+    lab.view.switches[network.id] = replace(network, vlan_passthru=True, qinq=qinq)
+    lab.set(network.key, lab.change("a", port_security=False), lab.change("b", port_security=False))
+    with cloud.sniff("h1", "px0", "greater 40") as wire:
+        assert lab.passes("a", "b", own_tag(lab))
+    seen = [line for line in wire.seen if "10.0.0.1.5 > 10.0.0.2.7" in line]
+    assert len(seen) == (segment.physical_network is not None)
+    assert all(("802.1Q-QinQ" in line or "0x88a8" in line) is qinq and "vlan 7" in line for line in seen), seen

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.ovn_lab import PROGRAMS, wait_until
+from tests.ovn_lab import PROGRAMS
 from tests.topo import frames
 from tests.topo.lab import Lab, _whole, ingress, mac, uid
 from tests.topo.ovn_lab import OvnLab
+from tests.waiting import wait_until
 from weft.logical.model import Key
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_programs(*PROGRAMS), pytest.mark.dataplanes("ovn")]
@@ -38,7 +39,7 @@ def arrives(lab: OvnLab, sent: bytes) -> bool:
     """Whether `far` gets it, without a tag."""
     with lab._packets("far") as ear, lab._packets("parent") as mouth:
         mouth.send(sent)
-        ear.settimeout(0.5)
+        ear.settimeout(lab.patience)
         try:
             while True:
                 if ear.recv(2048).ljust(60, b"\0") == frame("sub"):
@@ -58,7 +59,7 @@ def test_answers_carry_the_tag(trunk: OvnLab) -> None:
     back = frames.ethernet(mac("far"), mac("sub"), frames.IPV4, frames.udp("10.0.1.2", "10.0.1.1", 7, 5))
     with trunk._packets("parent") as ear, trunk._packets("far") as mouth:
         mouth.send(back)
-        ear.settimeout(2)
+        ear.settimeout(trunk.patience)
         found = None
         while found != frames.tagged(back, 7).ljust(60, b"\0"):
             found = _whole(ear).ljust(60, b"\0")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.ovn_lab import PROGRAMS, wait_until
+from tests.ovn_lab import PROGRAMS
 from tests.topo.lab import Lab, ingress
 from tests.topo.ovn_lab import OvnLab
+from tests.waiting import wait_until
 from weft.logical.model import Key
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_programs(*PROGRAMS), pytest.mark.dataplanes("ovn")]

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.topo.services_lab import Lab
 
 
 @pytest.fixture
-def lab(prefix: str) -> Iterator[Lab]:
-    made = Lab(prefix)
-    try:
-        yield made
-    finally:
-        made.close()
+def lab(services_lab: Lab) -> Lab:
+    return services_lab

@@ -6,19 +6,26 @@ from dataclasses import replace
 
 import pytest
 
-from tests.topo.services_lab import Lab, leg, mac, subnet, wait_until
+from tests.topo.services_lab import Lab, leg, mac, subnet
+from tests.waiting import wait_until
 from weft.backends.linux.frames import link_local
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.needs_programs("nsenter", "ip", "rdisc6")]
+pytestmark = [
+    pytest.mark.needs_root,
+    pytest.mark.needs_programs("nsenter", "ip", "rdisc6"),
+    pytest.mark.dataplanes("linux", "ovn"),
+]
 
-SLAAC = subnet("v6", "fd00:1::/64", "fd00:1::1", ra_mode="slaac", address_mode="slaac")
+NAME_SERVER = "2001:db8::53"
+SLAAC = subnet("v6", "fd00:1::/64", "fd00:1::1", ra_mode="slaac", address_mode="slaac", dns_nameservers=(NAME_SERVER,))
 LEG = "r/net"
 
 
 def build(lab: Lab, *names: str, router: bool = True) -> None:
     switch = lab.switch("net", SLAAC)
     for name in names:
-        lab.port(name, switch, (SLAAC, "fd00:1::f816:3eff:fe00:5"))
+        own = f"fd00:1:{link_local(mac(name)).removeprefix('fe80:')}"
+        lab.port(name, switch, (SLAAC, own), port_security=False)
     if router:
         lab.router("r", leg("r", switch, (SLAAC, "fd00:1::1")))
     lab.set()
@@ -37,7 +44,7 @@ def test_solicited(lab: Lab) -> None:
     said = lab.sh("vm", "rdisc6 -1 -w 5000 eth0")
     assert "Prefix                   : fd00:1::/64" in said
     assert "Stateful address conf.    :           No" in said
-    assert "Recursive DNS server     : fe80::a9fe:a9fe" in said
+    assert f"Recursive DNS server     : {NAME_SERVER}" in said
     assert "MTU                      :         1450 bytes" in said
     assert f"from {link_local(mac(LEG))}" in said
 
@@ -52,6 +59,7 @@ def test_kernel_configures_itself(lab: Lab) -> None:
     assert lab.sh("vm", "ping -c 1 -W 5 fd00:1::1")
 
 
+@pytest.mark.dataplanes("linux", because="OVN advertises to who asks, by itself only every few minutes")
 def test_announced_when_a_router_comes_and_withdrawn_when_it_goes(lab: Lab) -> None:
     """Workloads that asked nobody learn of both."""
     build(lab, "vm", "other", router=False)
@@ -70,6 +78,7 @@ def test_announced_when_a_router_comes_and_withdrawn_when_it_goes(lab: Lab) -> N
         wait_until(lambda name=name: default(lab, name) == "")
 
 
+@pytest.mark.dataplanes("linux", because="OVN advertises to who asks, by itself only every few minutes")
 def test_change_is_announced(lab: Lab) -> None:
     build(lab, "vm")
     listen(lab, "vm")

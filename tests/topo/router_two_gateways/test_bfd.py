@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
 from tests.topo.router_lab import Lab
 from tests.topo.router_two_gateways.test_gateways import INTERNET, INTERNET6, edge, hosts, spread
+from tests.waiting import wait_until
 from weft.backends.linux.bfd import Bfd
 from weft.backends.linux.uplinks import Hop
 
@@ -39,13 +40,6 @@ def speak(providers: Bfd, name: str, host: str) -> None:
     providers.set(name, host, {Hop(ours, "eth0"): four, Hop(ours6, "eth0"): six})
 
 
-def until(what: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
 def dead(lab: Lab) -> set[str]:
     return {hop.via for hop in lab.routers._bfd.dead(EDGE.id)}
 
@@ -57,13 +51,13 @@ def test_a_dead_next_hop_gets_nothing_new(lab: Lab, hosts: tuple[str, str, str],
     for name, host in (("red", red), ("blue", blue)):
         speak(providers, name, host)
     lab.set(EDGE)
-    until(lambda: not providers.dead("red") | providers.dead("blue") and not dead(lab))
+    wait_until(lambda: not providers.dead("red") | providers.dead("blue") and not dead(lab))
     time.sleep(6)  # the time that new sessions are given
     assert dead(lab) == set()
     reported.clear()
     lab.sh(blue, "ip link set eth0 down")
-    until(lambda: dead(lab) == {"198.18.0.1", "2001:db8:2::1"})
-    until(lambda: EDGE.key in reported)
+    wait_until(lambda: dead(lab) == {"198.18.0.1", "2001:db8:2::1"})
+    wait_until(lambda: EDGE.key in reported)
     report = lab.set(EDGE)
     assert "next hop 198.18.0.1 is dead" in report.status[EDGE.key].reason
     assert spread(lab, inside, (red,)) == [{"203.0.113.10"}]
@@ -71,7 +65,7 @@ def test_a_dead_next_hop_gets_nothing_new(lab: Lab, hosts: tuple[str, str, str],
     lab.sh(blue, "ip link set eth0 up; ip -6 addr add 2001:db8:2::1/64 dev eth0 nodad")
     lab.sh(blue, "ip -6 route add 2001:db8:a::/64 via 2001:db8:2::10")
     speak(providers, "blue", blue)
-    until(lambda: "198.18.0.1" not in dead(lab))
+    wait_until(lambda: "198.18.0.1" not in dead(lab))
     lab.set(EDGE)
     assert spread(lab, inside, (red, blue)) == [{"203.0.113.10"}, {"198.18.0.10"}]
 
@@ -82,7 +76,7 @@ def test_without_equal_cost_the_next_one_takes_over(lab: Lab, hosts: tuple[str, 
     speak(providers, "blue", blue)  # and red is mute
     lab.set(one)
     assert spread(lab, inside, (red, blue)) == [{"203.0.113.10"}, set()]
-    until(lambda: {"203.0.113.1", "2001:db8:1::1"} == dead(lab))
+    wait_until(lambda: {"203.0.113.1", "2001:db8:1::1"} == dead(lab))
     lab.set(one)
     assert spread(lab, inside, (red, blue)) == [set(), {"198.18.0.10"}]
 
@@ -90,7 +84,7 @@ def test_without_equal_cost_the_next_one_takes_over(lab: Lab, hosts: tuple[str, 
 def test_where_nobody_answers_all_are_used(lab: Lab, hosts: tuple[str, str, str]) -> None:
     inside, red, blue = hosts
     lab.set(EDGE)
-    until(lambda: len(dead(lab)) == 4)
+    wait_until(lambda: len(dead(lab)) == 4)
     lab.set(EDGE)
     assert spread(lab, inside, (red, blue)) == [{"203.0.113.10"}, {"198.18.0.10"}]
     assert lab.audit() == []

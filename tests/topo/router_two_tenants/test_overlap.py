@@ -7,7 +7,11 @@ import pytest
 from tests.topo.router_lab import Lab, floating, gateway, leg, router
 from weft.logical.model import LogicalRouter
 
-pytestmark = [pytest.mark.needs_root, pytest.mark.needs_programs("ping", "nsenter", "ip", "tcpdump")]
+pytestmark = [
+    pytest.mark.needs_root,
+    pytest.mark.needs_programs("ping", "nsenter", "ip", "tcpdump"),
+    pytest.mark.dataplanes("linux", "ovn"),
+]
 
 INTERNET = "198.51.100.1"
 
@@ -39,7 +43,8 @@ def test_everybody_at_once(lab: Lab, hosts: dict[str, str]) -> None:
         assert lab.talk(hosts["out"], INTERNET, 80, hosts[f"{tenant}12"], INTERNET) == f"203.0.113.{last}"
         assert lab.talk(hosts["out"], INTERNET, 80, hosts[f"{tenant}11"], INTERNET) == f"203.0.113.{last + 1}"
         assert lab.talk(hosts[f"{tenant}11"], "10.0.0.11", 80, hosts["out"], f"203.0.113.{last + 1}") == "203.0.113.1"
-    assert [flood.stop().lost for flood in floods] == [0] * 6
+    lost = [flood.stop().lost for flood in floods]
+    assert all(one <= lab.underway for one in lost), lost  # a router of OVN learns its neighbours meanwhile
 
 
 def test_tenants_meet_only_outside(lab: Lab, hosts: dict[str, str]) -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.topo.services_lab import Lab, leg, subnet, wait_until
+from tests.topo.services_lab import Lab, leg, subnet
+from tests.waiting import wait_until
 from weft.backends.linux import names, netns
 from weft.backends.linux.backend import LinuxBackend
 from weft.backends.linux.links import Create, Link

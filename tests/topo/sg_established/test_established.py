@@ -10,7 +10,7 @@ import pytest
 from tests.topo.lab import ANYTHING_OUT, Lab, egress, ingress, uid
 from weft.logical.model import Key
 
-pytestmark = pytest.mark.needs_root
+pytestmark = [pytest.mark.needs_root, pytest.mark.dataplanes("linux", "ovn")]
 
 Ends = tuple[socket.socket, socket.socket]
 

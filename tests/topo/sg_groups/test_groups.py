@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from tests.topo.lab import ANYTHING_OUT, Lab, egress, ingress, uid
+from weft.backends.linux.links import Address as LinkAddress
+from weft.logical.model import AddressPair
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.dataplanes("linux", "ovn")]
 
@@ -67,6 +71,46 @@ def test_membership_comes_and_goes(trio: Lab) -> None:
     b = trio.change("b", groups=("out",))
     trio.set(b, members)
     assert trio.reach() == set()
+
+
+@pytest.mark.parametrize(("version", "pair"), [(4, "10.0.0.100"), (4, "10.0.0.96/28"), (6, "fd00::64"), (6, "::/0")])
+def test_allowed_address_pairs_of_members_count(trio: Lab, version: int, pair: str) -> None:
+    """What a member may send from is a member's address, whoever sends from it, until no member has it."""
+    family, claimed = (socket.AF_INET, "10.0.0.100") if version == 4 else (socket.AF_INET6, "fd00::64")
+    trio.group("friends")
+    rules = (ingress("udp", 4000, 4000, remote_group="friends", ethertype=f"IPv{number}") for number in (4, 6))
+    members = trio.group("web", *rules)._replace(kind="addresses", id=uid("friends"))
+    trio.change("a", groups=("out", "web"))
+    allowed = {name: (AddressPair(trio.view.ports[uid(name)].mac, pair),) for name in "bc"}
+    trio.change("b", groups=("out", "friends"))
+    trio.change("c", pairs=allowed["c"])
+    trio.up()
+    more = LinkAddress("eth0", f"{claimed}/{24 if version == 4 else 64}")
+    assert trio.workloads["c"].links.change_addresses([more]) == {}
+
+    def arrives() -> bool:
+        with (
+            trio.socket("a", family, socket.SOCK_DGRAM) as server,
+            trio.socket("c", family, socket.SOCK_DGRAM) as client,
+        ):
+            own = trio.workloads["a"].ips[0 if version == 4 else 1]
+            server.bind((own, 4000))
+            client.bind((claimed, 0))
+            client.sendto(b"hello", (own, 4000))
+            try:
+                return server.recvfrom(100)[1][0] == claimed
+            except TimeoutError:
+                return False
+
+    assert not arrives()
+    trio.set(trio.change("b", pairs=allowed["b"]), members)
+    assert arrives()
+    trio.set(trio.change("b", pairs=()), members)
+    assert not arrives()
+    trio.set(trio.change("b", pairs=allowed["b"]), members)
+    assert arrives()
+    trio.set(trio.change("b", groups=("out",)), members)
+    assert not arrives()
 
 
 def test_address_group(trio: Lab) -> None:

@@ -7,6 +7,7 @@ import pytest
 from tests.topo import frames
 from tests.topo.frames import ALL_NODES, ARP, BROADCAST, IPV4, IPV6, arp, ethernet, link_local
 from tests.topo.lab import Lab, ingress, mac
+from weft.logical.model import AddressPair
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.dataplanes("linux", "ovn")]
 
@@ -124,6 +125,20 @@ def test_lldp_does_not_come_in(lab: Lab) -> None:
     lab.port("any", "n", "10.0.0.9/24", port_security=False)
     lab.up()
     assert not lab.passes("any", "a", ethernet(mac("any"), OWN, 0x88CC, bytes(46)))
+
+
+def test_without_an_address_it_may_claim_none(lab: Lab) -> None:
+    """It asks for one by DHCP, and may use those of its pairs."""
+    claims = ("IPv4", "IPv6", "ARP", "ARP announcement", "advertisement")
+    lab.network("n")
+    lab.port("a", "n")
+    lab.port("any", "n", "10.0.0.9/24", port_security=False)
+    lab.up()
+    asked = {"DHCP request", *claims}
+    assert lab.passing("a", "any", {what: HONEST[what] for what in asked}) == {"DHCP request"}
+    assert lab.passing("a", "any", LIES) <= lab.looser
+    lab.set(lab.change("a", pairs=(AddressPair(OWN, "10.0.0.1"), AddressPair(OWN, "fd00::1"))))
+    assert lab.passing("a", "any", {what: HONEST[what] for what in claims}) == set(claims)
 
 
 def test_address_pairs(lab: Lab) -> None:

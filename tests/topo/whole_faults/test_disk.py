@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.topo.whole import Installation, eventually
+from tests.topo.whole import Installation
 from tests.topo.whole_faults.conftest import broken
 from tests.topo.whole_one_machine.conftest import Pair, pair  # noqa: F401
+from tests.waiting import wait_until
 from weft.client import Client
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.slow]
@@ -101,7 +102,7 @@ def test_a_limit_of_files_while_packets_flow(pair: Pair) -> None:  # noqa: F811
         assert create(weft).status_code == 503
         for pid in processes.values():
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        eventually(lambda: create(weft).status_code == 201)
+        wait_until(lambda: create(weft).status_code == 201)
         third = weft.make("ports", network_id=pair.network, name="c")
         assert weft.plug(third["id"], "c")["status"] == "ACTIVE"
     assert flood.lost == set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.topo.whole import Installation, eventually
+from tests.topo.whole import Installation
+from tests.waiting import wait_until
 from weft.client import Client
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.slow]
@@ -21,9 +23,13 @@ def stop(process: int) -> None:
     os.kill(process, signal.SIGSTOP)
 
     def states() -> set[str]:
-        return {task.read_text().rpartition(")")[2].split()[0] for task in Path(f"/proc/{process}/task").glob("*/stat")}
+        found = set()
+        for task in Path(f"/proc/{process}/task").glob("*/stat"):
+            with contextlib.suppress(OSError):  # it has ended
+                found.add(task.read_text().rpartition(")")[2].split()[0])
+        return found
 
-    eventually(lambda: states() == {"T"})
+    wait_until(lambda: states() == {"T"})
 
 
 def test_known_tokens_go_on_and_new_ones_wait(start: Callable[..., Installation]) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 import pytest
 import requests
 
-from tests.topo.whole import Installation, eventually
+from tests.topo.whole import Installation
 from tests.topo.whole_faults.conftest import broken
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.slow]
 
@@ -76,10 +77,10 @@ def test_the_api_dies_again_and_again(weft: Installation) -> None:
     network = prepared(weft)
     stream = Stream(weft, network)
     for _ in range(5):
-        eventually(stream.grown(15))
+        wait_until(stream.grown(15))
         weft.kill("api")
-        eventually(weft.answers)
-    eventually(stream.grown(5))
+        wait_until(weft.answers)
+    wait_until(stream.grown(5))
     stream.stop()
     assert stream.odd == []
     assert stream.made <= ports(weft, network)
@@ -89,7 +90,7 @@ def test_the_api_dies_again_and_again(weft: Installation) -> None:
 def test_everything_dies(weft: Installation) -> None:
     network = prepared(weft)
     stream = Stream(weft, network)
-    eventually(stream.grown(30))
+    wait_until(stream.grown(30))
     weft.stop(signal.SIGKILL)
     stream.stop()
     assert broken(weft.folder / "weft.db") == []

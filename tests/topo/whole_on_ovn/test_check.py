@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.topo.whole import Installation, eventually
+from tests.topo.whole import Installation
 from tests.topo.whole_on_ovn.test_survival import machine
 from tests.topo.whole_one_machine.conftest import Pair
+from tests.waiting import wait_until
 from weft.backends.ovn import daemons
 from weft.backends.ovn.daemons import PACKAGES
 
@@ -50,10 +51,10 @@ def test_an_edit_by_hand_is_mended_and_told(pair: Pair) -> None:
     weft = pair.weft
     addresses = nbctl(weft, "lsp-get-addresses", pair.b)
     nbctl(weft, "lsp-set-addresses", pair.b, "02:00:00:00:00:01 10.0.0.99")
-    eventually(lambda: nbctl(weft, "lsp-get-addresses", pair.b) == addresses)
-    eventually(lambda: any("mended" in one["found"] and pair.b in one["found"] for one in check(weft)[1]["drift"]))
+    wait_until(lambda: nbctl(weft, "lsp-get-addresses", pair.b) == addresses)
+    wait_until(lambda: any("mended" in one["found"] and pair.b in one["found"] for one in check(weft)[1]["drift"]))
     with weft.flood("a", pair.ip_b) as flood:
-        eventually(lambda: len(flood.answered) > 3)
+        wait_until(lambda: len(flood.answered) > 3)
 
 
 def test_what_was_edited_while_weft_was_stopped(pair: Pair) -> None:
@@ -74,7 +75,7 @@ def test_what_was_edited_while_weft_was_stopped(pair: Pair) -> None:
     assert [one["state"] for one in found["drift"]] == ["ok"]
     assert nbctl(weft, "lsp-get-addresses", pair.b) == addresses
     with weft.flood("a", pair.ip_b) as flood:
-        eventually(lambda: len(flood.answered) > 3)
+        wait_until(lambda: len(flood.answered) > 3)
 
 
 def test_repair_by_the_process_that_runs(pair: Pair) -> None:
@@ -86,7 +87,7 @@ def test_what_does_not_run(pair: Pair) -> None:
     weft = pair.weft
     weft.stop()
     os.kill(daemons.running(machine(weft))["ovnnb_db"], signal.SIGKILL)
-    eventually(lambda: "ovnnb_db" not in daemons.running(machine(weft)))
+    wait_until(lambda: "ovnnb_db" not in daemons.running(machine(weft)))
     code, found, _ = check(weft)
     assert code == 1
     assert found["OVN's daemons"][0]["found"] == "ovnnb_db does not run"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from tests.topo.whole import Installation, eventually
+from tests.ovn_workload import watched_switch
+from tests.topo.whole import Installation
 from tests.topo.whole_on_ovn.conftest import OUTSIDE
 from tests.topo.whole_one_machine.conftest import Pair
+from tests.waiting import wait_until
 from weft.backends.linux import names, netns
+from weft.backends.linux.links import Delete, Links
 from weft.backends.ovn.daemons import PACKAGES
 from weft.backends.ovn.vsctl import Switch
 
@@ -47,22 +52,52 @@ def test_with_a_dhcp_client(installation: Installation) -> None:
             in subprocess.run(inside, capture_output=True, text=True, timeout=20, check=False).stdout
         )
 
-    eventually(who)
+    wait_until(who)
     weft.weft("unplug", "web")
-    eventually(lambda: weft.port(port["id"])["status"] == "DOWN")
+    wait_until(lambda: weft.port(port["id"])["status"] == "DOWN")
     assert names.tap(port["id"]) not in plugged(weft)
     weft.plug("web", "web")  # another device by the same name
 
 
+def test_a_port_that_was_deleted(pair: Pair) -> None:
+    """Its device leaves Open vSwitch by the port's id."""
+    weft = pair.weft
+    port = weft.make("ports", network_id=weft.port(pair.b)["network_id"], name="gone")["id"]
+    weft.plug(port, "gone")
+    weft.call("DELETE", f"/ports/{port}")
+    assert names.tap(port) in plugged(weft)
+    weft.weft("unplug", port)
+    assert names.tap(port) not in plugged(weft)
+    assert weft.port(pair.b)["status"] == "ACTIVE"
+
+
 def test_a_workload_whose_namespace_went(pair: Pair) -> None:
-    """It took its device along, which Open vSwitch does not notice; plugged again, the port has another."""
+    """It took its device along, which the owner of the port can read; plugged again, the port has another."""
     weft = pair.weft
     netns.delete(weft.workload("b"))
-    with weft.flood("a", pair.ip_b) as flood:
-        eventually(lambda: len(flood.sent - flood.answered) > 3)
+    look = ["ip", "-n", weft.namespace, "link", "show", names.tap(pair.b)]
+    # the kernel takes namespaces away one after the other, those of other tests too
+    wait_until(lambda: subprocess.run(look, capture_output=True).returncode != 0, seconds=120)
+    wait_until(lambda: weft.port(pair.b)["status"] == "DOWN")
+    assert weft.port(pair.b)["status_reason"] == f"waiting for the host {weft.prefix}host to plug it"
+    assert weft.port(pair.a)["status"] == "ACTIVE"
     assert weft.plug("b", "b")["status"] == "ACTIVE"
     with weft.flood("a", pair.ip_b) as flood:
-        eventually(lambda: len(flood.answered) > 3)
+        wait_until(lambda: len(flood.answered) > 3)
+
+
+def test_a_new_device_is_nobodys_until_it_is_raised(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The switch does not know the one that went, when the next of its name comes: it would take that down."""
+    weft, tap = pair.weft, names.tap(pair.b)
+    with contextlib.closing(Links(weft.namespace)) as links:
+        assert links.apply([Delete(tap)]) == {}
+        watched = watched_switch(tmp_path / "bin", weft.namespace, tap)
+        monkeypatch.setenv("PATH", str(watched), prepend=":")
+        assert weft.plug("b", "b")["status"] == "ACTIVE"
+        assert (watched / "asked").read_text().splitlines() == ["del-port away", "add-port there"]
+        assert links.get([tap])[tap].up
 
 
 def test_from_the_machine_to_a_floating_ip(pair: Pair) -> None:
@@ -78,7 +113,7 @@ def test_from_the_machine_to_a_floating_ip(pair: Pair) -> None:
         more = {} if number is None else {"port_range_min": number, "port_range_max": number}
         weft.make("security-group-rules", security_group_id=pair.group, direction="ingress", protocol=protocol, **more)
     sh(weft, "a", "ip", "route", "replace", "default", "via", "10.0.0.1")
-    eventually(lambda: subprocess.run(["ping", "-c", "1", "-W", "1", fip], capture_output=True).returncode == 0)
+    wait_until(lambda: subprocess.run(["ping", "-c", "1", "-W", "1", fip], capture_output=True).returncode == 0)
     server = subprocess.Popen(
         ["ip", "netns", "exec", weft.workload("a"), "socat", "-u", "TCP-LISTEN:8080,reuseaddr", "STDOUT"],
         stdout=subprocess.PIPE,
@@ -86,7 +121,7 @@ def test_from_the_machine_to_a_floating_ip(pair: Pair) -> None:
     )
     try:
         send = ["socat", "-u", "-", f"TCP:{fip}:8080,connect-timeout=2"]
-        eventually(lambda: subprocess.run(send, input="hello", text=True, capture_output=True).returncode == 0)
+        wait_until(lambda: subprocess.run(send, input="hello", text=True, capture_output=True).returncode == 0)
         assert server.communicate(timeout=10)[0] == "hello"
     finally:
         server.kill()
@@ -110,4 +145,4 @@ def test_down(pair: Pair) -> None:
         netns.delete(weft.workload(name))  # its device went with the switch
         assert weft.plug(name, name)["status"] == "ACTIVE"
     with weft.flood("a", pair.ip_b) as flood:
-        eventually(lambda: len(flood.answered) > 3)
+        wait_until(lambda: len(flood.answered) > 3)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.topo.whole import Installation, eventually
+from tests.topo.whole import Installation
 from tests.topo.whole_one_machine.conftest import Pair
+from tests.waiting import wait_until
 from weft.backends.ovn import daemons
 from weft.backends.ovn.daemons import PACKAGES, Machine
 
@@ -68,7 +69,7 @@ def test_a_daemon_is_killed(pair: Pair, name: str) -> None:
     with weft.flood("a", pair.ip_b) as flood:
         time.sleep(0.3)
         os.kill(before[name], signal.SIGKILL)
-        eventually(lambda: daemons.running(machine(weft)).get(name, before[name]) != before[name])
+        wait_until(lambda: daemons.running(machine(weft)).get(name, before[name]) != before[name])
         assert follows(weft, pair)
     assert flood.lost == set()
     after = daemons.running(machine(weft))
@@ -87,7 +88,7 @@ def test_the_switch_is_killed(pair: Pair) -> None:
             time.sleep(0.2)
         return bool(flood.answered)
 
-    eventually(answered)
+    wait_until(answered)
     assert follows(weft, pair)
 
 
@@ -104,3 +105,13 @@ def test_a_number_that_another_process_has(installation: Installation) -> None:
     assert daemons.running(where)["ovn-northd"] != os.getpid()
     # nor are those of another installation ours
     assert daemons.running(replace(where, folder=Path("/nowhere"))) == {}
+
+
+def test_a_log_that_is_too_long(installation: Installation) -> None:
+    """It is put aside whenever the process that sees to the daemons looks, as it does when one ends."""
+    where = machine(installation)
+    log = where.folder / "ovn-controller.log"
+    os.truncate(log, daemons.MOST_LOG + 1)
+    os.kill(daemons.running(where)["ovn-northd"], signal.SIGKILL)
+    wait_until(lambda: log.with_name("ovn-controller.log.1").exists() and log.exists())
+    assert log.stat().st_size < daemons.MOST_LOG

@@ -8,9 +8,13 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.topo.whole import eventually
 from tests.topo.whole_one_machine.conftest import Pair
+from tests.waiting import wait_until
+from weft import installed
+from weft.agent import health
 from weft.backends.linux import names
+from weft.store import changes
+from weft.store.engine import Store
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.slow]
 
@@ -53,24 +57,44 @@ def _answered(pair: Pair, address: str) -> bool:
 )
 def test_mended_and_told(pair: Pair, harm: Callable[[Pair], None]) -> None:
     gateway = "10.0.0.1"
-    eventually(lambda: _answered(pair, gateway), WITHIN)
+    wait_until(lambda: _answered(pair, gateway), WITHIN)
     harm(pair)
-    eventually(lambda: _answered(pair, pair.ip_b) and _answered(pair, gateway), WITHIN)
-    eventually(lambda: "mended" in pair.weft.weft("check").stdout, WITHIN)
+    wait_until(lambda: _answered(pair, pair.ip_b) and _answered(pair, gateway), WITHIN)
+    wait_until(lambda: "mended" in pair.weft.weft("check").stdout, WITHIN)
     assert pair.weft.port(pair.a)["status"] == "ACTIVE"
+
+
+def test_what_is_nothing_to_it_is_followed_too(pair: Pair) -> None:
+    """What the dataplane says itself, and what changes no packet: `weft check` does not take it for a standstill."""
+    config = installed.remembered(str(pair.weft.folder))
+    store = Store(config)
+
+    def behind() -> int:
+        told = health.read(config.state_path)
+        assert told is not None
+        return store.read(lambda connection: changes.behind(connection, told.sequence))
+
+    try:
+        pair.weft.call("PUT", f"/ports/{pair.a}", {"port": {"admin_state_up": False}})
+        wait_until(lambda: pair.weft.port(pair.a)["status"] == "DOWN", WITHIN)
+        wait_until(lambda: behind() == 0, WITHIN)
+        pair.weft.make("networks", name="without a port here")
+        wait_until(lambda: behind() == 0, WITHIN)
+    finally:
+        store.close()
 
 
 def test_a_device_that_goes_takes_the_status_along(pair: Pair) -> None:
     weft = pair.weft
     _inside(pair, "ip", "link", "delete", names.tap(pair.a))
-    eventually(lambda: weft.port(pair.a)["status"] == "DOWN", WITHIN)
+    wait_until(lambda: weft.port(pair.a)["status"] == "DOWN", WITHIN)
     assert weft.plug(pair.a, "a")["status"] == "ACTIVE"
-    eventually(lambda: _answered(pair, pair.ip_b), WITHIN)
+    wait_until(lambda: _answered(pair, pair.ip_b), WITHIN)
 
 
 def test_unplugged(pair: Pair) -> None:
     weft = pair.weft
     weft.weft("unplug", pair.a)
-    eventually(lambda: weft.port(pair.a)["status"] == "DOWN", WITHIN)
+    wait_until(lambda: weft.port(pair.a)["status"] == "DOWN", WITHIN)
     assert weft.port(pair.a)["device_owner"] == ""
     weft.call("DELETE", f"/ports/{pair.a}")

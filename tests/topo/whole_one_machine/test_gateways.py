@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.topo.whole import Installation, eventually
+from tests.topo.whole import Installation
 from tests.topo.whole_one_machine.conftest import Pair
+from tests.waiting import wait_until
 from weft.backends.linux import netns
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_programs("ip", "ping", "nsenter")]
@@ -61,14 +62,14 @@ def test_two_gateways_one_gateway(pair: Pair) -> None:
     both = {"router": {"external_gateways": [{"network_id": red}, {"network_id": blue}]}}
     shown = weft.call("PUT", f"{path}/add_external_gateways", both)["router"]["external_gateways"]
     own = {name: one["external_fixed_ips"][0]["ip_address"] for name, one in zip(("red", "blue"), shown, strict=True)}
-    eventually(lambda: heard(weft, "a", ["red", "blue"]) == {("red", own["red"])})
+    wait_until(lambda: heard(weft, "a", ["red", "blue"]) == {("red", own["red"])})
     weft.call("PUT", path, {"router": {"enable_default_route_ecmp": True}})
-    eventually(lambda: heard(weft, "a", ["red", "blue"]) == {("red", own["red"]), ("blue", own["blue"])})
+    wait_until(lambda: heard(weft, "a", ["red", "blue"]) == {("red", own["red"]), ("blue", own["blue"])})
     fip = weft.make("floatingips", floating_network_id=blue, port_id=pair.b)
-    eventually(lambda: heard(weft, "b", ["red", "blue"]) == {("blue", fip["floating_ip_address"])})
+    wait_until(lambda: heard(weft, "b", ["red", "blue"]) == {("blue", fip["floating_ip_address"])})
     gone = {"router": {"external_gateways": [{"network_id": red}]}}
     weft.call("PUT", f"{path}/remove_external_gateways", gone)
-    eventually(lambda: heard(weft, "a", ["red", "blue"]) == {("blue", own["blue"])})
+    wait_until(lambda: heard(weft, "a", ["red", "blue"]) == {("blue", own["blue"])})
     legs = weft.call("GET", f"/ports?device_id={pair.router}&device_owner=network:router_gateway")["ports"]
     assert [one["status"] for one in legs] == ["ACTIVE"]
 
@@ -96,6 +97,6 @@ def test_an_address_outside_by_proxy(pair: Pair) -> None:
 
     assert not reached()
     proxy = weft.call("POST", "/ndp-proxies", {"ndp_proxy": {"router_id": router, "port_id": port["id"]}})["ndp_proxy"]
-    eventually(reached)
+    wait_until(reached)
     weft.call("DELETE", f"/ndp-proxies/{proxy['id']}")
-    eventually(lambda: not reached())
+    wait_until(lambda: not reached())

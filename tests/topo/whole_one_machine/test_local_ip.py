@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from tests.topo.whole import eventually
 from tests.topo.whole_one_machine.conftest import Pair
+from tests.waiting import wait_until
 from weft.backends.linux import netns
 
 pytestmark = pytest.mark.needs_root
@@ -35,9 +35,9 @@ def test_a_local_ip_from_the_api_to_packets(pair: Pair) -> None:
     made = weft.call("POST", "/local-ips", {"local_ip": {"network_id": pair.network}})["local_ip"]
     below = f"/local_ips/{made['id']}/port_associations"
     weft.call("POST", below, {"port_association": {"fixed_port_id": pair.b}})
-    eventually(lambda: answers(pair, made["local_ip_address"]))
+    wait_until(lambda: answers(pair, made["local_ip_address"]))
     weft.call("DELETE", f"{below}/{pair.b}")
-    eventually(lambda: not answers(pair, made["local_ip_address"]))
+    wait_until(lambda: not answers(pair, made["local_ip_address"]))
     weft.call("POST", below, {"port_association": {"fixed_port_id": pair.b}})
     weft.kill("dataplane")
-    eventually(lambda: answers(pair, made["local_ip_address"]))
+    wait_until(lambda: answers(pair, made["local_ip_address"]))

@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from tests.topo.whole import eventually
 from tests.topo.whole_one_machine.conftest import Pair
+from tests.waiting import wait_until
 from weft.backends.linux import netns
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_programs("ip")]
@@ -27,10 +27,10 @@ def test_from_the_api_to_a_line(pair: Pair) -> None:
     assert weft.call("GET", "/log/loggable-resources") == {"loggable_resources": [{"type": "security_group"}]}
     wanted = {"resource_type": "security_group", "resource_id": pair.group}
     log = weft.call("POST", "/log/logs", {"log": wanted})["log"]["id"]
-    eventually(lambda: logged(pair, log, "ACCEPT", 4000))
+    wait_until(lambda: logged(pair, log, "ACCEPT", 4000))
     rules = weft.call("GET", f"/security-group-rules?direction=ingress&security_group_id={pair.group}")
     for rule in rules["security_group_rules"]:
         weft.call("DELETE", f"/security-group-rules/{rule['id']}")
-    eventually(lambda: logged(pair, log, "DROP", 4001))
+    wait_until(lambda: logged(pair, log, "DROP", 4001))
     weft.kill("dataplane")
-    eventually(lambda: logged(pair, log, "DROP", 4002))
+    wait_until(lambda: logged(pair, log, "DROP", 4002))

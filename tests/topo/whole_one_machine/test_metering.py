@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.topo.whole import Installation, eventually, installed
+from tests.topo.whole import Installation, installed
 from tests.topo.whole_one_machine.conftest import Pair, plugged_pair
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.one_database]
 
@@ -50,13 +51,13 @@ def test_a_label_from_the_api_to_packets_to_the_bus(installation: Installation) 
     label = weft.call("POST", "/metering/metering-labels", {"metering_label": {"name": "far"}})["metering_label"]
     rule = {"metering_label_id": label["id"], "direction": "egress", "remote_ip_prefix": "203.0.113.0/24"}
     weft.call("POST", "/metering/metering-label-rules", {"metering_label_rule": rule})
-    eventually(lambda: any(one["label_id"] == label["id"] for one in told(pair)))  # it counts from now on
+    wait_until(lambda: any(one["label_id"] == label["id"] for one in told(pair)))  # it counts from now on
     with weft.flood("a", address, rate=50) as flood:
-        eventually(lambda: len(flood.answered) >= 20)
+        wait_until(lambda: len(flood.answered) >= 20)
     weft.kill("dataplane")
 
     def counted() -> int:
         return sum(one["pkts"] for one in told(pair) if one["label_id"] == label["id"])
 
-    eventually(lambda: counted() >= len(flood.sent))
+    wait_until(lambda: counted() >= len(flood.sent))
     assert counted() == len(flood.sent)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.topo.whole import Installation, eventually
+from tests.topo.whole import Installation
+from tests.waiting import wait_until
 from weft.backends.linux import names, netns
 from weft.backends.linux.links import Links
 
@@ -57,7 +58,30 @@ def test_a_tap_for_a_hypervisor(installation: Installation, port: str) -> None:
     link = json.loads(subprocess.run(show, capture_output=True, text=True, check=True).stdout)[0]
     assert (link["ifname"], link["mtu"]) == (names.tap(port), 1400)
     installation.weft("unplug", "web")
-    eventually(lambda: installation.port(port)["status"] == "DOWN")
+    wait_until(lambda: installation.port(port)["status"] == "DOWN")
+
+
+def test_a_network_whose_packets_are_too_small_for_ipv6(installation: Installation) -> None:
+    weft = installation
+    network = weft.make("networks", name="small", mtu=1279)["id"]
+    weft.make("subnets", network_id=network, ip_version=4, cidr="10.9.0.0/24")
+    ports = [weft.make("ports", network_id=network, name=name)["id"] for name in ("small-a", "small-b")]
+    told = [weft.plug(port, f"small{number}") for number, port in enumerate(ports)]
+    assert [(one["status"], one["mtu"]) for one in told] == [("ACTIVE", 1279)] * 2
+    with weft.flood("small0", told[1]["addresses"][0]) as flood:
+        flood.flows()
+
+
+def test_a_port_that_was_deleted(installation: Installation, port: str) -> None:
+    """Its device goes by its id, once; another's is left alone."""
+    told = installation.plug("web", "web")
+    taps = ["ip", "-netns", installation.namespace, "-br", "link", "show", names.tap(port)]
+    installation.call("DELETE", f"/ports/{port}")
+    assert subprocess.run(taps, capture_output=True).returncode == 0
+    assert installation.weft("unplug", "web", check=False).stderr == "weft unplug: no port is called web\n"
+    assert installation.weft("unplug", port).stdout == f"port {told['port_id']} is disconnected\n"
+    assert subprocess.run(taps, capture_output=True).returncode == 1
+    assert installation.weft("unplug", port, check=False).stderr == f"weft unplug: no port is called {port}\n"
 
 
 def test_what_cannot_be_plugged(installation: Installation, port: str) -> None:

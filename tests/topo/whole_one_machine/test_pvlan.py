@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.topo.whole import eventually
 from tests.topo.whole_one_machine.conftest import Pair
+from tests.waiting import wait_until
 from weft.backends.linux import netns
 
 pytestmark = pytest.mark.needs_root
@@ -34,16 +34,16 @@ def test_a_private_vlan_from_the_api_to_packets(pair: Pair) -> None:
     def is_(port: str, **values: Any) -> None:
         weft.call("PUT", f"/ports/{port}", {"port": values})
 
-    eventually(lambda: reaches(pair))
+    wait_until(lambda: reaches(pair))
     weft.call("PUT", f"/networks/{pair.network}", {"network": {"pvlan": True}})
     is_(pair.a, pvlan_type="isolated")
     assert reaches(pair), "b is promiscuous"
     is_(pair.b, pvlan_type="community", pvlan_community="red")
-    eventually(lambda: not reaches(pair))
+    wait_until(lambda: not reaches(pair))
     is_(pair.a, pvlan_type="community", pvlan_community="red")
-    eventually(lambda: reaches(pair))
+    wait_until(lambda: reaches(pair))
     is_(pair.a, pvlan_type="isolated")
-    eventually(lambda: not reaches(pair))
+    wait_until(lambda: not reaches(pair))
     weft.kill("dataplane")
     weft.call("PUT", f"/networks/{pair.network}", {"network": {"pvlan": False}})
-    eventually(lambda: reaches(pair))
+    wait_until(lambda: reaches(pair))

@@ -9,8 +9,8 @@ import subprocess
 import pytest
 
 from tests.topo import meter
-from tests.topo.whole import eventually
 from tests.topo.whole_one_machine.conftest import Pair
+from tests.waiting import wait_until
 from weft.backends.linux import names, netns
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.needs_programs("ip", "tc")]
@@ -48,14 +48,14 @@ def test_a_policy_from_the_api_to_packets(pair: Pair) -> None:
     types = [one["type"] for one in weft.call("GET", "/qos/rule-types")["rule_types"]]
     assert types == ["bandwidth_limit", "dscp_marking", "packet_rate_limit"]
     weft.call("PUT", f"/networks/{pair.network}", {"network": {"qos_policy_id": policy}})
-    eventually(lambda: waiting(pair, "from") == LIMIT * 125)
+    wait_until(lambda: waiting(pair, "from") == LIMIT * 125)
     assert 0.8 * LIMIT <= passes(pair) <= 1.2 * LIMIT
     weft.call("PUT", f"{rules}/{rule}", {"bandwidth_limit_rule": {"max_kbps": 2 * LIMIT}})
-    eventually(lambda: waiting(pair, "from") == 2 * LIMIT * 125)
+    wait_until(lambda: waiting(pair, "from") == 2 * LIMIT * 125)
     weft.kill("dataplane")
     weft.call("PUT", f"{rules}/{rule}", {"bandwidth_limit_rule": {"max_kbps": LIMIT}})
-    eventually(lambda: waiting(pair, "from") == LIMIT * 125)
+    wait_until(lambda: waiting(pair, "from") == LIMIT * 125)
     assert 0.8 * LIMIT <= passes(pair) <= 1.2 * LIMIT
     weft.call("PUT", f"/networks/{pair.network}", {"network": {"qos_policy_id": None}})
-    eventually(lambda: waiting(pair, "from") == 0)
+    wait_until(lambda: waiting(pair, "from") == 0)
     assert passes(pair) > 3 * LIMIT

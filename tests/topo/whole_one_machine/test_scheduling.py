@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.topo.whole import Installation, eventually
+from tests.topo.whole import Installation
 from tests.topo.whole_one_machine.conftest import Pair
 from tests.unit.backends.linux import packets
+from tests.waiting import wait_until
 from weft.backends.linux import frames, names, netns
 from weft.backends.linux.dhcp import DISCOVER
 
@@ -45,13 +46,13 @@ def test_dhcp_is_answered_while_an_agent_serves_the_network(pair: Pair) -> None:
     assert [row["id"] for row in weft.call("GET", f"/networks/{pair.network}/dhcp-agents")["agents"]] == [dhcp]
     assert offered(pair) == pair.ip_a
     weft.call("DELETE", f"/agents/{dhcp}/dhcp-networks/{pair.network}")
-    eventually(lambda: offered(pair) == "")
+    wait_until(lambda: offered(pair) == "")
     weft.call("POST", f"/agents/{dhcp}/dhcp-networks", {"network_id": pair.network})
-    eventually(lambda: offered(pair) == pair.ip_a)
+    wait_until(lambda: offered(pair) == pair.ip_a)
     weft.call("PUT", f"/agents/{dhcp}", {"agent": {"admin_state_up": False}})
-    eventually(lambda: offered(pair) == "")
+    wait_until(lambda: offered(pair) == "")
     weft.call("PUT", f"/agents/{dhcp}", {"agent": {"admin_state_up": True}})
-    eventually(lambda: offered(pair) == pair.ip_a)
+    wait_until(lambda: offered(pair) == pair.ip_a)
 
 
 def beyond(pair: Pair) -> dict[str, Any]:
@@ -80,16 +81,16 @@ def test_a_router_is_there_while_an_agent_hosts_it(pair: Pair) -> None:
         found = weft.call("GET", f"/ports?device_id={pair.router}")["ports"]
         return {row["status"] for row in found}
 
-    eventually(lambda: reaches(pair, address))
-    eventually(lambda: legs() == {"ACTIVE"})
+    wait_until(lambda: reaches(pair, address))
+    wait_until(lambda: legs() == {"ACTIVE"})
     weft.call("DELETE", f"/agents/{l3}/l3-routers/{pair.router}")
-    eventually(lambda: not netns.exists(place))
+    wait_until(lambda: not netns.exists(place))
     assert not reaches(pair, address)
     assert reaches(pair, pair.ip_b)
     assert legs() == {"DOWN"}
     weft.call("POST", f"/agents/{l3}/l3-routers", {"router_id": pair.router})
-    eventually(lambda: reaches(pair, address))
-    eventually(lambda: legs() == {"ACTIVE"})
+    wait_until(lambda: reaches(pair, address))
+    wait_until(lambda: legs() == {"ACTIVE"})
 
 
 def test_what_was_taken_stays_away_until_an_agent_starts(pair: Pair) -> None:
@@ -97,9 +98,9 @@ def test_what_was_taken_stays_away_until_an_agent_starts(pair: Pair) -> None:
     weft, l3 = pair.weft, agent(pair.weft, "L3 agent")
     place = names.router_namespace(weft.namespace, pair.router)
     weft.call("DELETE", f"/agents/{l3}/l3-routers/{pair.router}")
-    eventually(lambda: not netns.exists(place))
+    wait_until(lambda: not netns.exists(place))
     weft.kill("dataplane")
-    eventually(lambda: netns.exists(place))
+    wait_until(lambda: netns.exists(place))
     assert [row["id"] for row in weft.call("GET", f"/routers/{pair.router}/l3-agents")["agents"]] == [l3]
 
 

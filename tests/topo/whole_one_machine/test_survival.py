@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from tests.topo.whole import eventually
 from tests.topo.whole_one_machine.conftest import Pair
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.slow]
 
@@ -20,7 +20,7 @@ def test_a_process_is_killed(pair: Pair, process: str) -> None:
     with weft.flood("a", pair.ip_b) as flood:
         time.sleep(0.3)
         weft.kill(process)
-        eventually(weft.answers)
+        wait_until(weft.answers)
         made = weft.make("ports", network_id=pair.network, name="c")
         assert weft.plug(made["id"], "c")["status"] == "ACTIVE"
     assert len(flood.sent) > 30
@@ -59,4 +59,4 @@ def test_what_changed_while_nobody_looked(pair: Pair) -> None:
             time.sleep(0.2)
         return not flood.answered
 
-    eventually(silent)
+    wait_until(silent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -158,8 +159,7 @@ class LinuxBackend:
             _merge(this.report, self._responder.update(this.desired, this.scope))
         if judged is not None:
             flows.end(kernel.conntrack, judged.zones, judged.may_go_on)
-        if this.full:
-            self._prune(this, kernel)
+        self._prune(this, kernel)
         self._remember(this, kernel)
         self._judge_ports(this)
         if this.full and not this.unfiltered:
@@ -259,7 +259,8 @@ class LinuxBackend:
         """Only in a namespace that is not ours alone: in ours it is the default of new devices."""
         for device in devices:
             if device.startswith((names.BRIDGE_PREFIX, names.TAP_PREFIX, names.VXLAN_PREFIX)):
-                netns.set_sysctls(self._namespace, {f"net/ipv6/conf/{device}/disable_ipv6": 1})
+                with contextlib.suppress(FileNotFoundError):  # one of less than 1280 octets has none
+                    netns.set_sysctls(self._namespace, {f"net/ipv6/conf/{device}/disable_ipv6": 1})
 
     def _filter(self, this: _Pass, tables: Tables) -> flows.Judge | None:
         """The firewall; returns who is to judge established connections, if any may have lost their permission."""
@@ -309,19 +310,19 @@ class LinuxBackend:
                 this.report.failed[key] = problem
 
     def _prune(self, this: _Pass, kernel: Open) -> None:
-        """Remove bridges and VXLAN devices of ours that nobody wants, and VLAN devices on such bridges."""
+        """Remove what networks were made of that this host does not need any more."""
+        gone = {key for key in this.scope or () if key.kind == "switch" and key.id not in this.desired.switches}
+        if not this.full and not gone:
+            return
+        known = [name for name, owner in self._owners.items() if owner in gone]
+        actual = this.actual if this.full else kernel.links.get(known)
         wanted = {link.name for switch in this.switches.values() for link in switch.links}
-        unwanted = []
-        for link in this.actual.values():
-            ours = link.kind == "bridge" and link.name.startswith(names.BRIDGE_PREFIX)
-            ours |= link.kind == "vxlan" and link.name.startswith(names.VXLAN_PREFIX)
-            ours |= link.kind == "vlan" and (link.master or "").startswith(names.BRIDGE_PREFIX)
-            if ours and link.name not in wanted:
-                unwanted.append(Delete(link.name))
-        for name, reason in kernel.links.apply(unwanted).items():
+        unwanted = switches.made_here(actual, self._config.bridge_mappings) - wanted
+        for name, reason in kernel.links.apply([Delete(name) for name in sorted(unwanted)]).items():
             _LOG.warning("%s cannot be removed: %s", name, reason)
-        for change in unwanted:
-            self._made.pop(change.name, None)
+        for name in unwanted:
+            for remembered in (self._made, self._seen, self._owners):
+                remembered.pop(name, None)
 
     def _remember(self, this: _Pass, kernel: Open) -> None:
         """Look again, and keep it, so that the monitor can tell our own changes from others'."""

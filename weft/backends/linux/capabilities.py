@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 CAPABILITIES = frozenset(
     {
         "address-group",
@@ -46,3 +49,9 @@ CAPABILITIES = frozenset(
         "trunk-details",
     }
 )
+
+
+def unloggable(port: Mapping[str, Any]) -> str:
+    """Why what the groups of a port (of the API) do cannot be logged, in words for its owner; '' if it can."""
+    vnic_type = port["binding:vnic_type"]
+    return "" if vnic_type == "normal" else f"Linux bridges have no ports of vnic type {vnic_type}"

@@ -20,6 +20,8 @@ ALL_NODES = inet_pton(AF_INET6, "ff02::1")
 #: where every network's own services live (metadata, DNS, the identity of the DHCP server); nothing of a subnet
 SERVICE4 = "169.254.169.254"
 SERVICE6 = "fe80::a9fe:a9fe"
+LEAST_IPV6_MTU = 1280
+"""Of a link that IPv6 uses (RFC 8200 section 5); the kernel has no IPv6 on smaller ones."""
 
 
 class Packet(NamedTuple):

@@ -37,6 +37,11 @@ def vxlan(vni: int) -> str:
     return f"{VXLAN_PREFIX}{vni}"
 
 
+def is_vxlan(device: str) -> bool:
+    """Whether it is called as ours are; others begin with the same letters (vxlan7)."""
+    return device.startswith(VXLAN_PREFIX) and device.removeprefix(VXLAN_PREFIX).isdecimal()
+
+
 def service(network_id: str) -> str:
     """The bridge side of a network's service port, in the host namespace."""
     return f"{SERVICE_PREFIX}{network_id[:11]}"

@@ -74,7 +74,7 @@ def _message(leg: RouterPort, subnets: list[DhcpOptions], switch: LogicalSwitch,
     is_gateway = any(subnet.gateway_ip == address.ip for subnet in subnets for address in leg.addresses)
     message = struct.pack("!BBHBBHII", ADVERTISEMENT, 0, 0, 64, flags, LIFETIME if is_gateway else 0, 0, 0)
     message += b"\x01\x01" + frames.pack_mac(leg.mac)
-    if switch.mtu >= 1280:
+    if switch.mtu >= frames.LEAST_IPV6_MTU:
         message += struct.pack("!BBHI", 5, 1, 0, switch.mtu)
     for subnet in {subnet.cidr: subnet for subnet in subnets}.values():
         network = IPv6Network(subnet.cidr)

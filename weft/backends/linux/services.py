@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from weft.backends.interface import Report
 from weft.backends.linux import links, names, netns
-from weft.backends.linux.frames import SERVICE4, SERVICE6, service_mac
+from weft.backends.linux.frames import LEAST_IPV6_MTU, SERVICE4, SERVICE6, service_mac
 from weft.backends.linux.links import Address, Delete, Link, Links, Route
 from weft.backends.linux.nft import Nft, NftError
 from weft.logical.model import HostView, Key
@@ -88,7 +88,8 @@ class Services:
 
     def __init__(self, host_namespace: str) -> None:
         self._host = host_namespace
-        self._made: dict[str, ServicePort] = {}
+        self._made: dict[str, ServicePort | None] = {}
+        """By network; None where it was not possible, or not all of it."""
 
     def set(self, view: HostView, full: bool) -> Report:
         """Make those that are wanted, take away ours that are not. `full`: look at every one and at every namespace of
@@ -102,11 +103,12 @@ class Services:
         host = Links(self._host)
         try:
             for network_id in gone:
-                self._remove(host, names.service(network_id), self._made.pop(network_id).namespace)
+                del self._made[network_id]
+                self._remove(host, names.service(network_id), names.service_namespace(self._host, network_id))
             if full:
                 self._prune(host, wanted, report)
             for port in changed:
-                self._make(host, port, report, expected=port.network_id in self._made)
+                self._make(host, port, report)
         finally:
             host.close()
         return report
@@ -129,21 +131,22 @@ class Services:
         host.apply([Delete(link)])
         netns.delete(namespace)
 
-    def _make(self, host: Links, port: ServicePort, report: Report, expected: bool) -> None:
+    def _make(self, host: Links, port: ServicePort, report: Report) -> None:
+        expected = self._made.get(port.network_id) == port
+        self._made[port.network_id] = None
         try:
             changed = netns.create(port.namespace, SYSCTLS)
             inside = Links(port.namespace)
             try:
                 changed |= self._connect(host, inside, port)
-                changed |= address(inside, port.cidrs)
+                changed |= address(inside, port.cidrs, port.mtu)
             finally:
                 inside.close()
             hold_to_services(port.namespace)
         except (OSError, NftError, Failed) as fault:
-            self._made.pop(port.network_id, None)
             report.failed[Key("switch", port.network_id)] = f"service port: {fault}"
             return
-        if changed and expected and self._made[port.network_id] == port:
+        if changed and expected:
             report.drift.append(f"service port {port.link} was not as made")
         self._made[port.network_id] = port
 
@@ -176,9 +179,12 @@ class Services:
         return bool(changes or inner)
 
 
-def address(inside: Links, cidrs: frozenset[str]) -> bool:
-    """Give INSIDE our two addresses, and a route on link to each subnet; whether anything was different. Raises Failed."""
-    addresses = {Address(INSIDE, f"{SERVICE4}/32"), Address(INSIDE, f"{SERVICE6}/64")}
+def address(inside: Links, cidrs: frozenset[str], mtu: int) -> bool:
+    """Give INSIDE, whose MTU that is, our two addresses, and a route on link to each subnet; whether anything was different.
+    Raises Failed."""
+    addresses = {Address(INSIDE, f"{SERVICE4}/32")}
+    if mtu >= LEAST_IPV6_MTU:
+        addresses.add(Address(INSIDE, f"{SERVICE6}/64"))
     have = inside.addresses()
     check(inside.change_addresses(add=addresses - have, remove=have - addresses))
     routes = {Route(cidr, link=INSIDE) for cidr in cidrs}

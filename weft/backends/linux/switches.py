@@ -84,6 +84,23 @@ def _segment(segment: Segment, bridge: str, mtu: int, config: Linux) -> tuple[li
     return [Link(name, kind="vlan", vlan=tag, parent=interface, mtu=mtu, up=True, master=bridge, isolated=True)], ""
 
 
+def made_here(actual: Mapping[str, Link], mappings: Mapping[str, str]) -> set[str]:
+    """The links of ours: bridges, VXLAN devices, and VLAN devices on such bridges. What carries a physical network is the
+    operator's, and may be a VLAN device or tunnel too."""
+
+    def ours(link: Link) -> bool:
+        match link.kind:
+            case "bridge":
+                return link.name.startswith(names.BRIDGE_PREFIX)
+            case "vxlan":
+                return names.is_vxlan(link.name)
+            case "vlan":
+                return (link.master or "").startswith(names.BRIDGE_PREFIX)
+        return False
+
+    return {link.name for link in actual.values() if ours(link)} - set(mappings.values())
+
+
 def uplink(physical_network: str, mappings: Mapping[str, str]) -> tuple[str, str]:
     """(interface that carries a physical network, or '' where its bridge alone is it; what is wrong)."""
     if physical_network in mappings:

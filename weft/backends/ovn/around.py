@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from weft.backends.ovn.paired import Paired
 from weft.backends.ovn.port import Around, outside
-from weft.logical.model import HostView, Key, LogicalPort, LogicalRouter, LogicalSwitch, Value
+from weft.backends.ovn.render import EVERYWHERE
+from weft.logical.model import HostView, Key, LogicalPort, LogicalRouter, LogicalSwitch, PortGroup, Value
 
 _Place = tuple[str, str]  # (network, address)
 
@@ -20,12 +22,17 @@ class Neighbours:
         self._fips: dict[str, str] = {}  # port -> floating IP
         self.outside: set[str] = set()
         """Ports that no chassis has a device for."""
+        self._elsewhere: set[str] = set()  # ports of other dataplanes' hosts
+        self.paired = Paired()
 
     @classmethod
     def of(cls, view: HostView) -> Neighbours:
         found = cls()
+        for group in view.groups.values():
+            found.paired.refer(group.id, group)
         for port in view.ports.values():
             found._put(port)
+            found.paired.put(port.id, port)
         for router in view.routers.values():
             found._fips.update(_fips(router))
         return found
@@ -37,10 +44,13 @@ class Neighbours:
         return Around(self._fips.get(port.id, ""), parents, tuple(chassis))
 
     def move(self, old: Value | None, new: Value | None) -> set[Key]:
-        """Take the change in; returns the ports whose rows may be different now."""
+        """Take the change in; returns what else may have different rows now."""
         value = new or old
         if isinstance(value, LogicalPort):
-            return self._move_port(old, new)
+            groups = self.paired.put(value.id, new if isinstance(new, LogicalPort) else None)
+            return self._move_port(old, new) | {Key("group", id) for id in groups}
+        if isinstance(value, PortGroup):
+            self.paired.refer(value.id, new if isinstance(new, PortGroup) else None)
         if isinstance(value, LogicalRouter):
             return self._move_router(old, new)
         if isinstance(value, LogicalSwitch):
@@ -49,13 +59,15 @@ class Neighbours:
 
     def _move_port(self, old: Value | None, new: Value | None) -> set[Key]:
         touched: set[_Place] = set()
+        alone = not self._elsewhere
         if isinstance(old, LogicalPort):
             self._take(old)
             touched |= set(_pairs(old))
         if isinstance(new, LogicalPort):
             self._put(new)
             touched |= set(_pairs(new))
-        return {Key("port", self._takable[place]) for place in touched if place in self._takable}
+        found = {Key("port", self._takable[place]) for place in touched if place in self._takable}
+        return found if alone == (not self._elsewhere) else found | {EVERYWHERE}
 
     def _move_router(self, old: Value | None, new: Value | None) -> set[Key]:
         before = _fips(old) if isinstance(old, LogicalRouter) else {}
@@ -74,6 +86,8 @@ class Neighbours:
         self._on.setdefault(port.switch, set()).add(port.id)
         if outside(port):
             self.outside.add(port.id)
+        if port.elsewhere:
+            self._elsewhere.add(port.id)
         for place in _pairs(port):
             self._takers.setdefault(place, set()).add(port.id)
         if not port.host and port.addresses:
@@ -83,6 +97,7 @@ class Neighbours:
         on = self._on.get(port.switch, set())
         on.discard(port.id)
         self.outside.discard(port.id)
+        self._elsewhere.discard(port.id)
         if not on:
             self._on.pop(port.switch, None)
         for place in _pairs(port):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from weft.backends.interface import Binding, HostFacts, Report, Unbound
+from weft.backends.interface import Binding, HostFacts, Report, Status, Unbound
 from weft.backends.ovn import bind as rules
 from weft.backends.ovn import lives, places, render
 from weft.backends.ovn.around import Neighbours
@@ -15,10 +15,11 @@ from weft.backends.ovn.capabilities import CAPABILITIES, QOS
 from weft.backends.ovn.chassis import Chassis
 from weft.backends.ovn.delta import MISSING, Batch
 from weft.backends.ovn.idl import Again, Northbound, Refused
+from weft.backends.ovn.paired import NONE
 from weft.backends.ovn.rows import BELONGING, HOLDERS, ROOTS, Hold, Ref, Row
 from weft.backends.ovn.sb import Southbound
 from weft.config import Config
-from weft.logical.model import HostView, Key, LogicalPort, Segment, Value
+from weft.logical.model import HostView, Key, LogicalPort, PortGroup, Segment, Value
 
 LOG = logging.getLogger(__name__)
 
@@ -118,9 +119,25 @@ class OvnBackend:
                 looked_at = self._everything(desired, report)
             else:
                 looked_at = self._some(desired, set(scope), report)
-        found = self._southbound.status(desired, looked_at)
-        report.status = {key: status for key, status in found.items() if status.up or not _unbound(desired, key)}
+            leads = self._leads(desired, looked_at)
+        found = self._southbound.status(desired, looked_at, leads)
+        for key in [key for key, status in found.items() if not status.up and self._unbound(desired, key)]:
+            if scope is None:
+                del found[key]  # there may be thousands of them, and none that was up
+            else:
+                found[key] = Status(False)
+        report.status = found
         return report
+
+    def _leads(self, view: HostView, keys: Iterable[Key]) -> dict[str, str]:
+        """Router -> the gateway at whose place its ports are forwarded, as far as it matters."""
+        routers = (view.routers[key.id] for key in keys if key.kind == "router" and key.id in view.routers)
+        return {value.id: places.lead(value, self._northbound) for value in routers}
+
+    def _unbound(self, view: HostView, key: Key) -> bool:
+        """A port that nobody wants to be anywhere: that it is down needs no reason."""
+        port = view.ports.get(key.id) if key.kind == "port" else None
+        return port is not None and not port.host and not self._neighbours.around(port).parents
 
     def ping(self) -> None:
         """Let every host show that it lives: one number for all. Raises Unreachable."""
@@ -148,7 +165,7 @@ class OvnBackend:
     def _place(self, desired: HostView) -> Keys:
         """Decide where gateways live, and who answers for ports outside; returns what moves."""
         before, outside = self._places, self._neighbours.outside
-        self._places = places.decide(desired, outside, self._southbound, self._northbound, before)
+        self._places = places.decide(desired, outside, self._southbound, self._northbound, before, self._config)
         moved = {id for id in before.keys() | self._places.keys() if before.get(id) != self._places.get(id)}
         routers = (value for value in desired.routers.values() if any(one.id in moved for one in value.gateways))
         return {value.key for value in routers} | {Key("port", id) for id in outside if lives.EXTERNAL + id in moved}
@@ -250,7 +267,7 @@ class OvnBackend:
         """Write these objects in one transaction; one that the server refuses is found and left out."""
         batch = Batch(self._northbound)
         made: dict[Key, Made] = {}
-        drift: list[str] = []
+        words: dict[Key, list[str]] = {}
         for key in keys:
             rows = self._rows(desired, key)
             if picture is not None:
@@ -263,8 +280,12 @@ class OvnBackend:
                 continue
             before = len(batch.words)
             made[key] = Made(_value(desired, key), self._compare(key, rows, batch))
+            words[key] = batch.words[before:]
+        self._drop(made, batch, words)
+        drift: list[str] = []
+        for key, one in made.items():
             if picture is not None or key in self._others:
-                drift += self._drift(key, made[key], batch.words[before:])
+                drift += self._drift(key, one, words[key])
         try:
             if len(batch):
                 self._northbound.commit(batch.operations(), batch.touched)
@@ -290,22 +311,36 @@ class OvnBackend:
         if isinstance(value, LogicalPort):
             chassis = self._places.get(lives.EXTERNAL + key.id, ())
             return render.rows(desired, key, self._config, self._neighbours.around(value, chassis))
-        return render.rows(desired, key, self._config, places=self._places)
+        paired = self._neighbours.paired.around(value) if isinstance(value, PortGroup) else NONE
+        return render.rows(desired, key, self._config, places=self._places, paired=paired)
 
     def _compare(self, key: Key, rows: Sequence[Row], batch: Batch) -> tuple[Trace, ...]:
-        """Add to the batch what makes the object's rows as they should be, and what takes away those it had before."""
-        old = {trace.ref: trace for trace in self._made[key].traces} if key in self._made else {}
+        """Add to the batch what makes the object's rows as they should be, also those that were another's so far (a floating
+        IP goes from router to router)."""
+        old: dict[Key, dict[Ref, Trace]] = {}
         for row in rows:
-            was = old.pop(row.ref, None)
+            owner = self._owners.get(row.ref, key)
+            if owner not in old:
+                old[owner] = {one.ref: one for one in self._made[owner].traces} if owner in self._made else {}
+            was = old[owner].get(row.ref)
             batch.set(row)
             if was is not None:
                 _move(was, row, batch)
-        for trace in old.values():
-            batch.drop(trace.ref, trace.parent)
-            batch.touched |= {hold.row for hold in trace.members}
-            for hold, entries in trace.entries.items():
-                batch.take(hold, entries)
         return tuple(Trace(row.ref, row.parent, row.members, row.entries) for row in rows)
+
+    def _drop(self, made: Mapping[Key, Made], batch: Batch, words: Mapping[Key, list[str]]) -> None:
+        """Add what takes away the rows that these objects had, and that are nobody's now."""
+        wanted = {trace.ref for one in made.values() for trace in one.traces}
+        for key in made:
+            before = len(batch.words)
+            for trace in self._made[key].traces if key in self._made else ():
+                if trace.ref in wanted or self._owners.get(trace.ref) != key:
+                    continue
+                batch.drop(trace.ref, trace.parent)
+                batch.touched |= {hold.row for hold in trace.members}
+                for hold, entries in trace.entries.items():
+                    batch.take(hold, entries)
+            words[key].extend(batch.words[before:])
 
     def _drift(self, key: Key, made: Made, words: Sequence[str]) -> Iterable[str]:
         """Of what differs, what nobody wanted changed. A new process cannot tell what came meanwhile."""
@@ -316,7 +351,8 @@ class OvnBackend:
 
     def _remember(self, key: Key, made: Made) -> None:
         for trace in self._made[key].traces if key in self._made else ():
-            self._owners.pop(trace.ref, None)
+            if self._owners.get(trace.ref) == key:
+                del self._owners[trace.ref]
         if not made.traces:
             self._made.pop(key, None)
             return
@@ -328,19 +364,14 @@ def _value(view: HostView, key: Key) -> Value | None:
     return view.of(key.kind).get(key.id)
 
 
-def _unbound(view: HostView, key: Key) -> bool:
-    """A port that nobody wants to be anywhere: that it is down needs no reason."""
-    port = view.ports.get(key.id) if key.kind == "port" else None
-    return port is not None and not port.host
-
-
 def _move(was: Trace, row: Row, batch: Batch) -> None:
     """Bring a row that is there from where it belonged to where it belongs."""
-    for hold in was.members:
-        if hold not in row.members:
+    before, after = ((*of.members, *((of.parent,) if of.parent else ())) for of in (was, row))
+    for hold in before:
+        if hold not in after:
             batch.unlink(hold, row.ref)
-    for hold in row.members:
-        if hold not in was.members:
+    for hold in after:
+        if hold not in before:
             batch.link(hold, row.ref)
     for hold, entries in was.entries.items():
         batch.take(hold, entries.keys() - row.entries.get(hold, {}).keys())

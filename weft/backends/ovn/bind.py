@@ -11,13 +11,14 @@ from weft.logical.model import Segment
 OVERLAYS = ("geneve", "vxlan")
 """Types of networks that OVN's own tunnels carry, whatever these are encapsulated in."""
 
-SWITCHED = ("normal", "vhost-vdpa", "remote-managed")
+SWITCHED = ("normal", "vdpa", "remote-managed")
 """vnic types of devices that are ports of br-int."""
 PASSED_THROUGH = {"direct": "hw_veb", "macvtap": "hw_veb", "direct-physical": "hostdev_physical"}
 """vnic type -> vif_type of devices that go past br-int, out by the host's network card (SR-IOV); OVN serves them DHCP as
 external ports. Cards in switchdev mode have ports of br-int for them."""
 OUTSIDE = {"baremetal": "other"}
 """The same of machines that are no host's."""
+KNOWN = (*SWITCHED, *PASSED_THROUGH, *OUTSIDE)
 REMOTE = ("card_serial_number", "pf_mac_address", "vf_num")
 """What binding:profile says of a port whose switch runs on a network card (SmartNIC)."""
 
@@ -26,8 +27,7 @@ def bind(port: Mapping[str, Any], segments: Sequence[Segment], host: HostFacts) 
     """A port of OVN on `host`, or the reason why not, in words for the port's owner."""
     vnic_type = port.get("binding:vnic_type") or "normal"
     profile = port.get("binding:profile") or {}
-    past = PASSED_THROUGH.get(vnic_type) if "switchdev" not in profile.get("capabilities", ()) else None
-    past = past or OUTSIDE.get(vnic_type)
+    past = passes(vnic_type, profile)
     problem = _problem(vnic_type, profile, host)
     if problem:
         return Unbound(problem)
@@ -40,10 +40,15 @@ def bind(port: Mapping[str, Any], segments: Sequence[Segment], host: HostFacts) 
     return Unbound("; ".join(reasons) or "the network has no segment")
 
 
+def passes(vnic_type: str, profile: Mapping[str, Any]) -> str | None:
+    """The vif_type of a device that is no port of br-int; None where it is one."""
+    direct = PASSED_THROUGH.get(vnic_type) if "switchdev" not in profile.get("capabilities", ()) else None
+    return direct or OUTSIDE.get(vnic_type)
+
+
 def _problem(vnic_type: str, profile: Mapping[str, Any], host: HostFacts) -> str:
-    known = (*SWITCHED, *PASSED_THROUGH, *OUTSIDE)
-    if vnic_type not in known:
-        return f"host {host.host} has OVN: vnic type {vnic_type} is not supported there, only {', '.join(known)} are"
+    if vnic_type not in KNOWN:
+        return f"host {host.host} has OVN: vnic type {vnic_type} is not supported there, only {', '.join(KNOWN)} are"
     missing = [name for name in REMOTE if name not in profile]
     if vnic_type == "remote-managed" and missing:
         return f"vnic type remote-managed needs {', '.join(missing)} in binding:profile"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from weft.backends.linux import capabilities as linux
+from weft.backends.ovn.bind import KNOWN, passes
 from weft.logical.qos import RULES
 
 WITHOUT = frozenset(
@@ -47,3 +48,11 @@ def unforwardable(protocol: str, ports: int) -> str:
     if ports > FORWARDED_PORTS:
         return f"OVN forwards at most {FORWARDED_PORTS} ports as one range, and not {ports}"
     return ""
+
+
+def unloggable(port: Mapping[str, Any]) -> str:
+    """Why what the groups of a port (of the API) do cannot be logged, in words for its owner; '' if it can."""
+    vnic_type = port["binding:vnic_type"]
+    if passes(vnic_type, port["binding:profile"]):
+        return f"packets of vnic type {vnic_type} go past Open vSwitch, which is what would log them"
+    return "" if vnic_type in KNOWN else f"OVN has no ports of vnic type {vnic_type}"

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from weft.backends.ovn import bandwidths
 from weft.backends.ovn.capabilities import QOS
+from weft.logical.qos import RULES
 
 CONTROLLER, GATEWAY, METADATA = "OVN Controller agent", "OVN Controller Gateway agent", "OVN Metadata agent"
 """agent_type in /agents. A chassis is the first or, where routers' gateways may live on it, the second."""
@@ -22,6 +24,7 @@ class Chassis:
     `id` is its system-id, `host` its hostname: what ports are bound to. `bridge_mappings`: physical network -> bridge.
     `gateway`: an operator wants gateways of routers here (enable-chassis-as-gw). `zones`: availability zones, sorted.
     `encaps`: tunnel types, sorted; `ip` the tunnels' address. `alive`: ovn-controller follows what the databases say.
+    `resources`: what it has to give, as its agent's configurations say it.
     """
 
     id: str
@@ -36,6 +39,7 @@ class Chassis:
     metadata: str = ""
     card_serial: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    resources: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ def parse(
         metadata=private.get(METADATA_ID, ""),
         card_serial=options.get("card-serial-number", ""),
         versions={key: private[key] for key in sorted(private) if key.endswith("-version")},
+        resources=bandwidths.parse(options, hostname or name),
     )
 
 
@@ -116,7 +121,7 @@ def _told(one: Chassis) -> dict[str, Any]:
     """`backend`, `bridge_mappings` and `tunnel_types` are what a port's binding is decided on, `qos` what policies are."""
     return {
         "backend": "ovn",
-        "qos": QOS,
+        "qos": _qos(one),
         "chassis_name": one.id,
         "bridge_mappings": dict(one.bridge_mappings),
         "bridge-mappings": ",".join(f"{network}:{bridge}" for network, bridge in one.bridge_mappings.items()),
@@ -126,4 +131,13 @@ def _told(one: Chassis) -> dict[str, Any]:
         "availability_zones": list(one.zones),
         **({"card_serial_number": one.card_serial} if one.card_serial else {}),
         **({"versions": dict(one.versions)} if one.versions else {}),
+        **one.resources,
     }
+
+
+def _qos(one: Chassis) -> Mapping[str, Any]:
+    """What comes in has its minimum where the host says how much of it there is: Placement puts no more servers there."""
+    rates = one.resources.get(bandwidths.BANDWIDTHS, {}).values()
+    if not any(rate["ingress"] for rate in rates):
+        return QOS
+    return {**QOS, "minimum_bandwidth": RULES["minimum_bandwidth"]}

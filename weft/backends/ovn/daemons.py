@@ -28,10 +28,15 @@ SYSTEM_ID = "weft"
 STOP = 5.0
 """Seconds in which a daemon that is asked to has to end; then it is killed."""
 START = 30
+APPCTL = 5
+"""Seconds in which a daemon has to answer."""
+MOST_LOG = 8 << 20
+"""Octets of a log, from which on it is put aside, in place of the one that was before."""
 SCHEMAS = ("/usr/share", "/usr/local/share")
 """Where packages, and what was built by hand, put the schemas of databases."""
 PACKAGES = {
     "ovs-vsctl": "openvswitch-switch",
+    "ovs-appctl": "openvswitch-common",
     "ovs-vswitchd": "openvswitch-switch",
     "ovsdb-server": "openvswitch-switch",
     "ovsdb-tool": "openvswitch-switch",
@@ -205,7 +210,7 @@ def _start(where: Machine, daemon: Daemon) -> None:
     if file:
         _database(where, file, schema)
     line = [daemon.program, *daemon.arguments, "--detach", "--no-chdir", f"--pidfile={_pid_file(where, daemon)}"]
-    _run(where, *line, "-vconsole:off", "-vsyslog:off", f"--log-file={where.folder}/{daemon.name}.log")
+    _run(where, *line, "-vconsole:off", "-vsyslog:off", f"--log-file={_log(where, daemon)}")
 
 
 def _database(where: Machine, file: str, schema: str) -> None:
@@ -299,6 +304,39 @@ def way_in(config: Config) -> list[str]:
     if config.linux.external_cidr:
         offload.off(external.MACHINE, external.link_name(config.linux))
     return changes
+
+
+# Logs.
+
+
+def bound_logs(where: Machine, most: int = MOST_LOG) -> list[str]:
+    """Put logs aside that have become too long; returns the names of their daemons. Raises DaemonError, after all of them,
+    where a daemon does not take a new one: it goes on with the old."""
+    done, faults = [], []
+    for daemon in where.daemons():
+        log = _log(where, daemon)
+        if not log.exists() or log.stat().st_size <= most:
+            continue
+        log.rename(f"{log}.1")
+        done.append(daemon.name)
+        try:
+            if process := pid(where, daemon):
+                _run(where, "ovs-appctl", f"--timeout={APPCTL}", "-t", _control(where, daemon, process), "vlog/reopen")
+        except DaemonError as fault:
+            faults.append(f"{daemon.name} takes no new log: {fault}")
+    if faults:
+        raise DaemonError("; ".join(faults))
+    return done
+
+
+def _log(where: Machine, daemon: Daemon) -> Path:
+    return where.folder / f"{daemon.name}.log"
+
+
+def _control(where: Machine, daemon: Daemon, process: int) -> str:
+    """The socket by which the daemon is told what to do. OVN 23.03's ovn-controller names its own."""
+    said = [word.partition("=")[2] for word in daemon.arguments if word.startswith("--unixctl=")]
+    return said[0] if said else f"{where.folder}/{daemon.program}.{process}.ctl"
 
 
 # Stopping.

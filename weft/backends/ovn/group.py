@@ -1,7 +1,8 @@
 """Security groups as OVN's port groups with ACLs, address groups as address sets (ovn-nb(5)). Pure.
 
 ovn-northd itself keeps the sets $<port group>_ip4 and _ip6 of what the ports of a group have as addresses, so a member that
-comes or goes is one change of one port group, whatever rules refer to it.
+comes or goes is one change of one port group, whatever rules refer to it. Members' allowed address pairs are in sets of ours
+(`paired.py`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 
 from weft.backends.ovn import acl_log, rows
+from weft.backends.ovn.paired import NONE, Said
 from weft.backends.ovn.rows import DROP_GROUP, MARK, Hold, Ref, Row
 from weft.logical.acl import logged
 from weft.logical.model import Acl, AddressSet, Log, PortGroup
@@ -59,18 +61,29 @@ _NUMBERS = {
 _DIRECTIONS = {"ingress": ("to-lport", "outport", "src"), "egress": ("from-lport", "inport", "dst")}
 
 
-def render(group: PortGroup) -> list[Row]:
-    """A security group with its rules; its members are the ports' to say."""
+def render(group: PortGroup, paired: Said = NONE) -> list[Row]:
+    """A security group with its rules; its members are the ports' to say. `paired`: what its members, and those of groups
+    that its rules name, have as allowed address pairs."""
     name = rows.group(group.id)
     ids = {"neutron:security_group_id": group.id}
     held = Hold(Ref("Port_Group", name), "acls")
     accepted = logged(group.logs, "ACCEPT")
-    return [
+    found = [
         Row(held.row, {"name": name, "external_ids": ids}),
-        *(_rule(one, group, held, accepted.get("")) for one in group.acls),
-        *(_rule(one, group, held, log, id) for id, log in accepted.items() if id for one in group.acls),
-        *_logged_drops(group, held),
+        *(_pairs(group, version, addresses) for (id, version), addresses in paired.items() if id == group.id),
     ]
+    logs = [("", accepted.get("")), *((id, log) for id, log in accepted.items() if id)]
+    for only, log in logs:
+        for one in group.acls:
+            found.append(_rule(one, group, held, log, only))
+            if one.remote_group and (one.remote_group, int(one.ethertype[-1])) in paired:
+                found.append(_rule(one, group, held, log, only, pairs=True))
+    return [*found, *_logged_drops(group, held)]
+
+
+def _pairs(group: PortGroup, version: int, addresses: frozenset[str]) -> Row:
+    name = rows.paired(group.id, version)
+    return Row(Ref("Address_Set", name), {"name": name, "addresses": addresses, "external_ids": {MARK: name}})
 
 
 def default_drop() -> list[Row]:
@@ -103,14 +116,15 @@ def address_sets(value: AddressSet) -> list[Row]:
     return found
 
 
-def _rule(rule: Acl, group: PortGroup, held: Hold, log: Log | None, only: str = "") -> Row:
-    """`only`: once more, for that port of the group."""
+def _rule(rule: Acl, group: PortGroup, held: Hold, log: Log | None, only: str = "", pairs: bool = False) -> Row:
+    """`only`: once more, for that port of the group; `pairs`: for the remote group's allowed address pairs."""
     direction, side, _ = _DIRECTIONS[rule.direction]
     action = "allow-related" if group.stateful else "allow-stateless"
-    own = f"{rule.id}/{only}" if only else rule.id
-    ids = {MARK: own} if only else {"neutron:security_group_rule_id": rule.id}
+    own = "/".join(filter(None, (rule.id, only, "pairs" if pairs else "")))
+    ids = {"neutron:security_group_rule_id": rule.id} if own == rule.id else {MARK: own}
     priority = LOGGED_ALLOW if log else ALLOW
-    return _acl(Ref("ACL", own), direction, priority, match(rule, _where(side, group, only)), action, ids, held, log)
+    what = match(rule, _where(side, group, only), pairs)
+    return _acl(Ref("ACL", own), direction, priority, what, action, ids, held, log)
 
 
 def _where(side: str, group: PortGroup, only: str) -> str:
@@ -149,13 +163,15 @@ def _acl(
     return Row(ref, columns, held)
 
 
-def match(rule: Acl, where: str) -> str:
+def match(rule: Acl, where: str, pairs: bool = False) -> str:
     """What packets a rule is about, as an expression of ovn-sb(5)."""
     family = "ip4" if rule.ethertype == "IPv4" else "ip6"
     side = _DIRECTIONS[rule.direction][2]
     parts = [where, family]
     if rule.remote_prefix and ip_network(rule.remote_prefix, strict=False).prefixlen:
         parts.append(f"{family}.{side} == {rule.remote_prefix}")
+    elif rule.remote_group and pairs:
+        parts.append(f"{family}.{side} == ${rows.paired(rule.remote_group, int(family[-1]))}")
     elif rule.remote_group:
         parts.append(f"{family}.{side} == ${rows.group(rule.remote_group)}_{family}")
     elif rule.remote_addresses:

@@ -128,6 +128,8 @@ class Northbound:
             raise Unreachable("the Northbound database does not answer")
 
     def close(self) -> None:
+        if self._stop.is_set():
+            return  # its descriptors may be somebody else's by now
         self._stop.set()
         os.write(self._write, b"!")
         self._thread.join(5)

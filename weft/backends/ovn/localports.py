@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from weft.backends.interface import Report
@@ -49,7 +49,6 @@ class LocalPorts:
     def __init__(self, namespace: str, connection: str) -> None:
         self._host, self._switch = namespace, Switch(connection)
         self._made: dict[str, LocalPort] = {}
-        self._renewed: set[str] = set()
 
     def set(self, view: HostView, full: bool) -> Report:
         """Make those that are wanted, take away ours that are not. `full`: look at every one, and at everything that is
@@ -59,19 +58,18 @@ class LocalPorts:
         if not full and wanted == self._made:
             return report
         known = frozenset(self._made)
-        self._renewed = set()
         host = Links(self._host)
         try:
             plugged = self._switch.marked(OURS)
             self._remove(host, wanted, plugged)
+            loose = [id for id in wanted if localport.link(id) not in plugged]
+            self._forget(set(plugged) - set(host.get(list(plugged))), plugged)
             for port in wanted.values():
                 if full or self._made.get(port.network_id) != port:
-                    self._make(host, port, report)
+                    self._make(host, port, plugged, report)
+            report.drift += [f"the local port of network {id} was not plugged" for id in loose if id in known]
             missing = [id for id in wanted if id in self._made and localport.link(id) not in plugged]
-            report.drift += [f"the local port of network {id} was not plugged" for id in missing if id in known]
-            stale = {localport.link(id): id for id in self._renewed if localport.link(id) in plugged}
-            self._switch.unplug(stale)
-            self._switch.plug({localport.link(id): _ids(id) for id in (*missing, *stale.values())})
+            self._switch.plug({localport.link(id): _ids(id) for id in missing})
         except OvsError as fault:
             report.failed |= {Key("switch", id): f"Open vSwitch: {fault}" for id in wanted}
             self._made.clear()
@@ -79,10 +77,10 @@ class LocalPorts:
             host.close()
         return report
 
-    def _remove(self, host: Links, wanted: Mapping[str, LocalPort], plugged: Mapping[str, str]) -> None:
+    def _remove(self, host: Links, wanted: Mapping[str, LocalPort], plugged: dict[str, str]) -> None:
         """Take away what is ours and nobody needs."""
         unwanted = [link for link, id in plugged.items() if id not in wanted]
-        self._switch.unplug(unwanted)
+        self._forget(unwanted, plugged)
         host.apply([Delete(link) for link in unwanted])
         prefix = localport.namespaces(self._host)
         for name in netns.names():
@@ -90,15 +88,22 @@ class LocalPorts:
                 netns.delete(name)
         self._made = {id: port for id, port in self._made.items() if id in wanted}
 
-    def _make(self, host: Links, port: LocalPort, report: Report) -> None:
+    def _forget(self, links: Collection[str], plugged: dict[str, str]) -> None:
+        """Have the switch know these devices no longer, which are gone or about to go, so that it does not open the next of
+        their names by itself: by the flags that it read before the device was raised it would take it down again."""
+        self._switch.unplug(links)
+        for link in links:
+            del plugged[link]
+
+    def _make(self, host: Links, port: LocalPort, plugged: dict[str, str], report: Report) -> None:
         id = port.network_id
         namespace = localport.namespace(id, self._host)
         try:
             changed = netns.create(namespace, services.SYSCTLS)
             inside = Links(namespace)
             try:
-                changed |= self._connect(host, inside, port, namespace)
-                changed |= services.address(inside, port.cidrs)
+                changed |= self._connect(host, inside, port, plugged, namespace)
+                changed |= services.address(inside, port.cidrs, port.mtu)
             finally:
                 inside.close()
             offload.off(namespace, services.INSIDE)
@@ -111,7 +116,7 @@ class LocalPorts:
             report.drift.append(f"the local port of network {id} was not as made")
         self._made[id] = port
 
-    def _connect(self, host: Links, inside: Links, port: LocalPort, namespace: str) -> bool:
+    def _connect(self, host: Links, inside: Links, port: LocalPort, plugged: dict[str, str], namespace: str) -> bool:
         """The veth between the switch and the namespace; whether anything had to be done."""
         name = localport.link(port.network_id)
         mac = localport.mac(port.network_id)
@@ -121,10 +126,10 @@ class LocalPorts:
             changes.append(Delete(name))
             here = {}
         if name not in here:
+            self._forget({name} & set(plugged), plugged)
             inside.apply([Delete(services.INSIDE)])
             made = Link(name, "veth", port.mtu, True, peer=(namespace, services.INSIDE), peer_mac=mac)
             changes.append(Create(made))
-            self._renewed.add(port.network_id)
         elif (here[name].mtu, here[name].up) != (port.mtu, True):
             changes.append(Modify(Link(name, mtu=port.mtu, up=True)))
         services.check(host.apply(changes))

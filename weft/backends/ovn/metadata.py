@@ -19,6 +19,7 @@ from weft.backends.linux import listeners, metadata, netns
 from weft.backends.linux.proxy import Proxy
 from weft.backends.ovn import bind as rules
 from weft.backends.ovn import localport
+from weft.backends.ovn.devices import Devices
 from weft.backends.ovn.localports import LocalPorts, render
 from weft.config import Config
 from weft.logical.model import HostView, Key, LogicalPort, Segment
@@ -96,8 +97,8 @@ def _identity(place: str) -> int:
 
 
 class MetadataHost:
-    """What `weft agent` runs on a host of OVN: a Backend that makes local ports and answers at them. Ports and routers are
-    OVN's, so it says nothing of their status."""
+    """What `weft agent` runs on a host of OVN: a Backend that makes local ports and answers at them, and has the switch let go
+    of devices that are gone. Ports and routers are OVN's, so it says nothing of their status."""
 
     name = "ovn"
     capabilities: frozenset[str] = frozenset()
@@ -107,6 +108,7 @@ class MetadataHost:
         self._namespace = config.ovn.namespace
         self._ports = LocalPorts(self._namespace, config.ovn.ovsdb_connection)
         self._listening = Listening(config)
+        self._devices = Devices(self._namespace, config.ovn.ovsdb_connection)
 
     def bind(self, port: Mapping[str, Any], segments: Sequence[Segment], facts: HostFacts) -> Binding | Unbound:
         return rules.bind(port, segments, facts)
@@ -118,10 +120,19 @@ class MetadataHost:
         for place, reason in deaf.items():
             key = Key("switch", places[place])
             report.failed.setdefault(key, f"nobody listens in namespace {place}: {reason}")
+        if scope is None:
+            self._look_at_devices()
         return report
+
+    def _look_at_devices(self) -> None:
+        try:
+            self._devices.look()
+        except OSError as fault:
+            LOG.warning("devices of namespace %s: %s", self._namespace or "of this process", fault)
 
     def watch(self, report: Callable[[Iterable[Key]], None]) -> None:
         """Nothing of it changes by itself; full passes find what somebody else has taken away."""
 
     def close(self) -> None:
+        self._devices.close()
         self._listening.close()

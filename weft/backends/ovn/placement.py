@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from weft.backends.ovn.chassis import Chassis
 
@@ -19,10 +19,18 @@ MOST = 5
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a gateway needs: the `physical_network` of its external network, '' for any; one of `zones`, () for any."""
+    """What a gateway needs: the `physical_network` of its external network, '' for any; one of `zones`, () for any; and the
+    physical networks of those that live where it does."""
 
     physical_network: str = ""
     zones: tuple[str, ...] = ()
+    also: frozenset[str] = frozenset()
+
+
+def together(wishes: Sequence[Wish]) -> Wish:
+    """What the first of them needs, and the physical networks of the others with it."""
+    first, *others = wishes
+    return replace(first, also=frozenset(one.physical_network for one in others) - {""})
 
 
 def candidates(wish: Wish, chassis: Iterable[Chassis]) -> list[Chassis]:
@@ -39,17 +47,14 @@ def why_none(wish: Wish, chassis: Iterable[Chassis]) -> str:
         return ""
     if not chassis:
         return "there is no chassis"
-    network = f"physical network {wish.physical_network}"
+    needed = sorted(_needed(wish))
+    network = f"physical network{'s' * (len(needed) > 1)} {' and '.join(needed)}"
     if not any(_reaches(one, wish) for one in chassis):
         return f"no chassis has {network}"
     if not any(_reaches(one, wish) and _in(one, wish) for one in chassis):
         where = f"in availability zone {', '.join(wish.zones)}"
-        return f"no chassis {where} has {network}" if wish.physical_network else f"no chassis {where}"
-    return (
-        f"no chassis with {network} is meant for gateways"
-        if wish.physical_network
-        else "no chassis is meant for gateways"
-    )
+        return f"no chassis {where} has {network}" if needed else f"no chassis {where}"
+    return f"no chassis with {network} is meant for gateways" if needed else "no chassis is meant for gateways"
 
 
 def place(
@@ -82,7 +87,11 @@ def _total(load: Sequence[Counter[str]], id: str) -> int:
 
 
 def _reaches(one: Chassis, wish: Wish) -> bool:
-    return not wish.physical_network or wish.physical_network in one.bridge_mappings
+    return _needed(wish) <= one.bridge_mappings.keys()
+
+
+def _needed(wish: Wish) -> frozenset[str]:
+    return wish.also | {wish.physical_network} - {""}
 
 
 def _in(one: Chassis, wish: Wish) -> bool:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from ipaddress import ip_address
 
 from weft.backends.ovn import dhcp, lives, rows
 from weft.backends.ovn.bind import OUTSIDE, PASSED_THROUGH
 from weft.backends.ovn.rows import DROP_GROUP, MARK, Hold, Ref, Row
-from weft.backends.ovn.switch import hold, records
+from weft.backends.ovn.switch import ELSEWHERE_PORTS, hold, records
 from weft.config import Config
 from weft.logical.model import Address, DhcpOptions, Limit, LogicalPort, LogicalSwitch
 
 QOS_PRIORITY = 2002
 BURST = 0.8
 """Burst where none is said, as a share of the rate: with less, TCP does not reach the rate."""
+NOBODY = "127.0.0.1"
+"""The address of a port that has none: with a MAC address alone, port security lets every IP address pass (ovn-nb(5)). This one
+no host takes from a wire (RFC 1122 section 3.2.1.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ def render(port: LogicalPort, switch: LogicalSwitch, config: Config, around: Aro
     row = Row(
         Ref("Logical_Switch_Port", port.id),
         columns,
-        hold(port.switch),
+        ELSEWHERE_PORTS if port.elsewhere else hold(port.switch),
         tuple(_groups(port)),
         {records(port.switch): names} if names else {},
     )
@@ -72,8 +76,8 @@ def outside(port: LogicalPort) -> bool:
 
 
 def _type(port: LogicalPort, switch: LogicalSwitch, around: Around) -> str:
-    """A port of another dataplane's host is external, too, and no chassis answers for it: OVN sends to it by the network's
-    physical network, answers no ARP for it, and counts its addresses among those of its groups."""
+    """A port of another dataplane's host is external, too, on a switch that leads nowhere: OVN knows its addresses as those
+    of its groups, and its device no better than other machines of the physical network."""
     if around.parents and not port.host:
         return "virtual"
     return "external" if port.elsewhere or (outside(port) and port.host) else ""
@@ -96,7 +100,7 @@ def _port_security(port: LogicalPort) -> frozenset[str]:
     by_mac: dict[str, list[str]] = {port.mac: [one.ip for one in port.addresses]}
     for pair in port.pairs:
         by_mac.setdefault(pair.mac, []).append(pair.ip)
-    return frozenset(" ".join((mac, *ips)) for mac, ips in by_mac.items())
+    return frozenset(" ".join((mac, *(ips or [NOBODY]))) for mac, ips in by_mac.items())
 
 
 def _options(port: LogicalPort, kind: str, config: Config, around: Around) -> dict[str, str]:
@@ -196,8 +200,8 @@ def _names(port: LogicalPort) -> dict[str, str]:
         for name in dict.fromkeys((hostname, fqdn.rstrip("."))):
             if name:
                 found.setdefault(name.lower(), []).append(ip)
-        if ":" not in ip and fqdn:
-            backwards[f"{'.'.join(reversed(ip.split('.')))}.in-addr.arpa"] = fqdn.rstrip(".").lower()
+        if fqdn:
+            backwards[ip_address(ip).reverse_pointer] = fqdn.rstrip(".").lower()
     return {**{name: " ".join(ips) for name, ips in found.items()}, **backwards}
 
 

@@ -48,14 +48,15 @@ def gateway_port(gateway_id: str) -> str:
 
 
 def port(value: LogicalPort, switch: LogicalSwitch | None, seen: Seen | None, hosts: Hosts) -> Status:
-    """Of a workload's port."""
-    reason = _held_back(value, switch) or _nowhere(value, switch, hosts)
+    """Of a workload's port, or of a virtual address, which is bound nowhere and lives with one of its parents."""
+    reason = _held_back(value, switch)
+    if not reason and seen is not None and seen.type == "virtual":
+        return UP if seen.chassis else Status(False, "no port that it may be on has announced its address yet")
+    reason = reason or _nowhere(value, switch, hosts)
     if reason:
         return Status(False, reason)
     if seen is None:
         return Status(False, "waiting for ovn-northd to take it over")
-    if seen.type == "virtual":
-        return UP if seen.chassis else Status(False, "no port that it may be on has announced its address yet")
     if seen.type == "external":
         return UP if seen.chassis else Status(False, "no chassis serves it yet")
     wanted = hosts.by_host[value.host]
@@ -72,11 +73,13 @@ def _held_back(value: LogicalPort, switch: LogicalSwitch | None) -> str:
         return "the port is administratively down"
     if switch is not None and not switch.enabled:
         return "its network is administratively down"
-    return "" if value.host else "it is bound to no host"
+    return ""
 
 
 def _nowhere(value: LogicalPort, switch: LogicalSwitch | None, hosts: Hosts) -> str:
     """Why the port's host could not have it whatever it did."""
+    if not value.host:
+        return "it is bound to no host"
     wanted = hosts.by_host.get(value.host)
     if wanted is None:
         return f"no chassis named {value.host}"
@@ -91,16 +94,34 @@ def _nowhere(value: LogicalPort, switch: LogicalSwitch | None, hosts: Hosts) -> 
 
 
 def router(
-    value: LogicalRouter, wishes: Mapping[str, placement.Wish], ports: Mapping[str, Seen], hosts: Hosts
+    value: LogicalRouter, wishes: Mapping[str, placement.Wish], lead: str, ports: Mapping[str, Seen], hosts: Hosts
 ) -> Status:
-    """Of a router: its legs are known to every chassis, each gateway lives on one. `wishes`: what each gateway needs."""
+    """Of a router: its legs are known to every chassis, each gateway lives on one. `wishes`: what each gateway needs;
+    `lead`: the gateway at whose place ports are forwarded, '' where that is all the same."""
     if not value.enabled:
         return Status(False, "the router is administratively down")
     if any(f"lrp-{leg.id}" not in ports for leg in value.ports):
         return Status(False, "waiting for ovn-northd to take it over")
     reasons = [_homeless(gateway.id, wishes[gateway.id], ports, hosts) for gateway in value.gateways]
     reason = next(filter(None, reasons), "")
-    return Status(not reason, reason)
+    if reason or not lead:
+        return Status(not reason, reason)
+    return Status(True, unforwarded=_unforwarded(value, wishes, lead, ports, hosts))
+
+
+def _unforwarded(
+    value: LogicalRouter, wishes: Mapping[str, placement.Wish], lead: str, ports: Mapping[str, Seen], hosts: Hosts
+) -> dict[str, str]:
+    """The gateways that live elsewhere than the one at whose place ports are forwarded, with the reason, for owners of
+    floating IPs."""
+    homes = {one.id: ports[gateway_port(one.id)].chassis for one in value.gateways}
+    apart = [id for id, home in homes.items() if home != homes[lead]]
+    if not apart:
+        return {}
+    network = next(one.switch for one in value.gateways if one.id == lead)
+    why = placement.why_none(placement.together([wishes[id] for id in homes]), hosts.by_id.values())
+    reason = f"OVN forwards a router's ports on one host, here that of the gateway in network {network}"
+    return dict.fromkeys(apart, f"{reason}; {why or 'its own gateway is not there yet'}")
 
 
 def _homeless(gateway: str, wish: placement.Wish, ports: Mapping[str, Seen], hosts: Hosts) -> str:

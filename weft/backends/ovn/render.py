@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from weft.backends.ovn import acl_log, group, lives, port, router, switch
+from weft.backends.ovn.paired import NONE, Said
 from weft.backends.ovn.port import ALONE, Around
 from weft.backends.ovn.rows import Row
 from weft.config import Config
@@ -13,16 +14,27 @@ from weft.logical.model import AddressSet, HostView, Key, LogicalPort, LogicalRo
 ORDER = {"switch": 0, "addresses": 1, "group": 2, "router": 3, "port": 4}
 """Kinds, those first that others refer to."""
 EVERYWHERE = Key("group", "")
-"""What is there whatever the view says: the group that drops, the limit of logs, and what holds for all of OVN."""
+"""What is of no object alone: the group that drops, the limit of logs, what holds for all of OVN, and the switch of ports
+elsewhere while there are any."""
 
 Places = Mapping[str, Sequence[str]]
 """Gateway -> the chassis that it may live on, the first one first."""
 
 
-def rows(view: HostView, key: Key, config: Config, around: Around = ALONE, places: Places | None = None) -> list[Row]:
-    """The rows of one value; none where the view has no such value."""
+def rows(
+    view: HostView,
+    key: Key,
+    config: Config,
+    around: Around = ALONE,
+    places: Places | None = None,
+    paired: Said = NONE,
+) -> list[Row]:
+    """The rows of one value; none where the view has no such value. `around`: of a port, `places`: of a router, `paired`: of
+    a group."""
     if key == EVERYWHERE:
-        return [*group.default_drop(), *acl_log.meter(config.network_log), *lives.failover(config.ovn)]
+        beside = [switch.elsewhere()] if any(port.elsewhere for port in view.ports.values()) else []
+        limit = acl_log.meter(config.network_log)
+        return [*group.default_drop(), *limit, *lives.failover(config.ovn), *beside]
     value = view.of(key.kind).get(key.id)
     if isinstance(value, LogicalPort):
         on = view.switches.get(value.switch)
@@ -30,7 +42,7 @@ def rows(view: HostView, key: Key, config: Config, around: Around = ALONE, place
     if isinstance(value, LogicalSwitch):
         return switch.render(value, config)
     if isinstance(value, PortGroup):
-        return group.render(value)
+        return group.render(value, paired)
     if isinstance(value, AddressSet):
         return group.address_sets(value)
     if isinstance(value, LogicalRouter):

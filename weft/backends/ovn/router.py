@@ -23,8 +23,7 @@ def render(router: LogicalRouter, view: HostView, config: Config, places: Mappin
     ref = Ref("Logical_Router", rows.name(router.id))
     found = [_router(router, ref, config)]
     for leg in router.ports:
-        on = view.switches.get(leg.switch)
-        found.append(_leg(router, leg, on, Hold(ref, "ports"), config))
+        found.append(_leg(router, leg, view, Hold(ref, "ports"), config))
         found.append(_other_end(router, leg.id, leg.switch, leg.addresses, leg.enabled, False, config))
     for gateway in router.gateways:
         found += lives.render(gateway.id, places.get(gateway.id, ()), {"neutron:gw_port_id": gateway.id})
@@ -56,13 +55,17 @@ def _router(router: LogicalRouter, ref: Ref, config: Config) -> Row:
 # -- legs
 
 
-def _leg(router: LogicalRouter, leg: RouterPort, on: LogicalSwitch | None, held: Hold, config: Config) -> Row:
+def _leg(router: LogicalRouter, leg: RouterPort, view: HostView, held: Hold, config: Config) -> Row:
+    on = view.switches.get(leg.switch)
     columns = {
         "name": rows.leg(leg.id),
         "mac": leg.mac,
         "networks": _networks(leg.addresses),
         "enabled": leg.enabled,
-        "options": _centralised(router, on, config),
+        "options": {
+            **({"reside-on-redirect-chassis": "true"} if resides(router, on, config) else {}),
+            **_narrow(router, leg.switch, leg.mtu, view),
+        },
         "ipv6_ra_configs": _advertised(leg, on),
         "ha_chassis_group": None,
         "external_ids": _ids(router, leg.switch, leg.addresses),
@@ -71,10 +74,7 @@ def _leg(router: LogicalRouter, leg: RouterPort, on: LogicalSwitch | None, held:
 
 
 def _gateway(router: LogicalRouter, gateway: Gateway, view: HostView, held: Hold, config: Config) -> Row:
-    inside = [view.switches[leg.switch].mtu for leg in router.ports if leg.switch in view.switches]
-    options = {}
-    if any(mtu > gateway.mtu for mtu in inside):
-        options["gateway_mtu"] = str(gateway.mtu)
+    options = _narrow(router, gateway.switch, gateway.mtu, view)
     if _bridged(router, view) and config.ovn.enable_distributed_floating_ip:
         options["redirect-type"] = "bridged"
     columns = {
@@ -90,6 +90,13 @@ def _gateway(router: LogicalRouter, gateway: Gateway, view: HostView, held: Hold
     return Row(Ref("Logical_Router_Port", rows.leg(gateway.id)), columns, held)
 
 
+def _narrow(router: LogicalRouter, switch: str, mtu: int, view: HostView) -> dict[str, str]:
+    """Where networks inside let larger packets pass, who sends such ones from there into this one is told. From outside nobody
+    is: OVN says nothing to whom a floating IP is for, and each packet that comes in would be measured for it."""
+    others = (view.switches.get(leg.switch) for leg in router.ports if leg.switch != switch)
+    return {"gateway_mtu": str(mtu)} if any(one is not None and one.mtu > mtu for one in others) else {}
+
+
 def _bridged(router: LogicalRouter, view: HostView) -> bool:
     """All tenant networks are physical VLANs: packets need no tunnel to the gateway."""
     on = [view.switches.get(leg.switch) for leg in router.ports]
@@ -100,13 +107,14 @@ def _vlan(switch: LogicalSwitch) -> bool:
     return physical(switch) and all(one.network_type == "vlan" for one in switch.segments)
 
 
-def _centralised(router: LogicalRouter, on: LogicalSwitch | None, config: Config) -> dict[str, str]:
-    """Packets of a physical network with addresses of other hosts' routers would confuse its switches: where there is a
-    gateway they are routed at its place, unless floating IPs are to be distributed."""
+def resides(router: LogicalRouter, on: LogicalSwitch | None, config: Config) -> bool:
+    """Whether the router's leg in that network is where its gateway lives, and nowhere else.
+
+    Packets of a physical network with addresses of other hosts' routers would confuse its switches: where there is a
+    gateway they are routed at its place, unless floating IPs are to be distributed.
+    """
     spread = config.ovn.enable_distributed_floating_ip
-    if on is not None and _vlan(on) and router.gateway is not None and not spread:
-        return {"reside-on-redirect-chassis": "true"}
-    return {}
+    return on is not None and _vlan(on) and router.gateway is not None and not spread
 
 
 def _networks(addresses: Sequence[Address]) -> frozenset[str]:
@@ -164,6 +172,9 @@ def _other_end(
         "enabled": enabled,
         "options": options,
         "external_ids": ids,
+        # what the row said if the port was a workload's before it became a leg
+        **dict.fromkeys(("parent_name", "tag", "dhcpv4_options", "dhcpv6_options", "ha_chassis_group")),
+        "port_security": frozenset(),
     }
     return Row(Ref("Logical_Switch_Port", id), columns, hold(switch))
 

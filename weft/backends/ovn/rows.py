@@ -16,6 +16,8 @@ REVISION = "neutron:revision_number"
 NAME_PREFIX = "neutron-"
 DROP_GROUP = "neutron_pg_drop"
 LOG_METER = "acl_log_meter"
+ELSEWHERE = "weft-elsewhere"
+"""Name of the switch that has the ports of other dataplanes' hosts."""
 
 
 class Ref(NamedTuple):
@@ -242,6 +244,7 @@ _KEYS: Mapping[tuple[str, str], frozenset[str]] = {
             "mcast_flood",
             "mcast_flood_reports",
             "localnet_learn_fdb",
+            "ethtype",
             "mac_binding_age_threshold",
             "reside-on-redirect-chassis",
             "qos_min_rate",
@@ -305,6 +308,11 @@ def group(id: str) -> str:
 def addresses(id: str, version: int) -> str:
     """Of the address set of an address group."""
     return f"as_ip{version}_" + id.replace("-", "_")
+
+
+def paired(id: str, version: int) -> str:
+    """Of the address set of the allowed address pairs of a security group's members."""
+    return f"as_pairs_ip{version}_" + id.replace("-", "_")
 
 
 Columns = Callable[[str], Value]
@@ -373,11 +381,12 @@ def _dns(column: Columns) -> str | None:
 
 
 def _address_set(column: Columns) -> str | None:
-    return str(column("name")) if "neutron:address_group_id" in column("external_ids") else None
+    ids = column("external_ids")
+    return str(column("name")) if "neutron:address_group_id" in ids or MARK in ids else None
 
 
 _IDENTITIES: Mapping[str, Callable[[Columns], str | None]] = {
-    "Logical_Switch": _named(NAME_PREFIX),
+    "Logical_Switch": _named(NAME_PREFIX, ELSEWHERE),
     "Logical_Switch_Port": _switch_port,
     "Port_Group": _port_group,
     "ACL": _acl,

@@ -111,8 +111,11 @@ class Southbound:
         """Every host, by id."""
         return sorted(self._hosts.by_id.values(), key=lambda one: one.id)
 
-    def status(self, desired: HostView, keys: Iterable[Key]) -> dict[Key, Status]:
-        """What is true of those ports and routers now; nothing of others, and nothing before the database was read."""
+    def status(self, desired: HostView, keys: Iterable[Key], leads: Mapping[str, str]) -> dict[Key, Status]:
+        """What is true of those ports and routers now; nothing of others, and nothing before the database was read.
+
+        `leads`: router -> the gateway at whose place its ports are forwarded.
+        """
         if not self._ready.is_set():
             return {}
         found: dict[Key, Status] = {}
@@ -122,7 +125,7 @@ class Southbound:
                 found[key] = self._tell(key, port, desired.switches.get(port.switch))
             elif key.kind == "router" and key.id in desired.routers:
                 router = desired.routers[key.id]
-                found[key] = self._tell(key, router, _wishes(router, desired))
+                found[key] = self._tell(key, router, (_wishes(router, desired), leads.get(key.id, "")))
             else:
                 self._told.pop(key, None)
         return found
@@ -133,6 +136,8 @@ class Southbound:
         self._report, self._hosts_moved = report, hosts_moved
 
     def close(self) -> None:
+        if self._stop.is_set():
+            return  # its descriptors may be somebody else's by now
         self._stop.set()
         os.write(self._write, b"!")
         self._thread.join(5)
@@ -151,7 +156,8 @@ class Southbound:
         if isinstance(value, LogicalPort):
             assert context is None or isinstance(context, LogicalSwitch)
             return presence.port(value, context, self._ports.get(value.id), self._hosts)
-        return presence.router(value, context, self._ports, self._hosts)
+        wishes, lead = context
+        return presence.router(value, wishes, lead, self._ports, self._hosts)
 
     # -- the thread
 
@@ -223,7 +229,8 @@ class Southbound:
             return False
         number, heard = self._heard.get(name, (-1, 0.0))
         if number != private.nb_cfg:
-            silent = time.time() - private.nb_cfg_timestamp / 1000 if number == -1 else 0.0
+            told = private.nb_cfg_timestamp / 1000  # 0: it has never confirmed any, and so has just come
+            silent = time.time() - told if number == -1 and told else 0.0
             heard = time.monotonic() - min(max(silent, 0.0), 10.0 * self._down_time)
             self._heard[name] = (private.nb_cfg, heard)
         return bool(private.nb_cfg >= now) or time.monotonic() - heard < self._down_time

@@ -5,12 +5,16 @@ from __future__ import annotations
 from functools import lru_cache
 
 from weft.backends.ovn import dhcp, localport, rows
-from weft.backends.ovn.rows import Hold, Ref, Row
+from weft.backends.ovn.rows import ELSEWHERE, MARK, Hold, Ref, Row
 from weft.config import Config
 from weft.logical.model import LogicalSwitch, Segment
 
 SERVICE_OWNER = "network:distributed"
 """device_owner of what is on every host."""
+
+
+SERVICE_TAG = "802.11ad"
+"""OVN's word for tags of IEEE 802.1ad, with workloads' own tags inside (ovn-nb(5): ethtype)."""
 
 
 def render(switch: LogicalSwitch, config: Config) -> list[Row]:
@@ -34,6 +38,17 @@ def hold(network_id: str, column: str = "ports") -> Hold:
 def records(network_id: str) -> Hold:
     """The names of a network."""
     return Hold(Ref("DNS", rows.name(network_id)), "records")
+
+
+def elsewhere() -> Row:
+    """A switch that leads nowhere, for ports of other dataplanes' hosts: all that OVN has to know of them is their addresses,
+    for the sets of their groups. On the switch of their network they could be of type `external` only, whose packets to a
+    router OVN drops wherever it does not serve them itself."""
+    columns = {"name": ELSEWHERE, "external_ids": {MARK: ELSEWHERE}}
+    return Row(Ref("Logical_Switch", ELSEWHERE), columns)
+
+
+ELSEWHERE_PORTS = Hold(Ref("Logical_Switch", ELSEWHERE), "ports")
 
 
 def physical(switch: LogicalSwitch) -> bool:
@@ -69,6 +84,8 @@ def _localnet(switch: LogicalSwitch, segment: Segment, config: Config) -> Row:
         "mcast_flood_reports": "true",
         "localnet_learn_fdb": _word(config.ovn.localnet_learn_fdb),
     }
+    if switch.qinq:
+        options["ethtype"] = SERVICE_TAG
     columns = {
         "name": name,
         "type": "localnet",

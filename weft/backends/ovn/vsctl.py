@@ -5,12 +5,24 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 TIMEOUT = 10
+MOST_PORTS = 65279
+"""The highest number of a port (OpenFlow's OFPP_MAX is the first that means something else)."""
 
 
 class OvsError(Exception):
     """What ovs-vsctl refused, in its words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A workload's device as the switch knows it. `port`: its number in br-int, -1 for none; `gone`: it has seen that there is no
+    such device (of one that it has just opened it does not know)."""
+
+    port: int
+    gone: bool
 
 
 class Switch:
@@ -41,6 +53,39 @@ class Switch:
         words = [word for name in names for word in ("--", "--if-exists", "del-port", "br-int", name)]
         if words:
             self.run(*words[1:])
+
+    def moves_packets_itself(self) -> bool:
+        """Whether br-int is of the userspace datapath. Raises OvsError."""
+        return self.run("--if-exists", "get", "bridge", "br-int", "datapath_type").strip().strip('"') == "netdev"
+
+    def devices(self, but: str) -> dict[str, Device]:
+        """By name: devices of the kernel that are logical ports (ovn-controller(8): iface-id), without those that have the
+        external id `but`. Raises OvsError."""
+        words = ("--format=json", "--columns=name,ofport,ifindex,external_ids", "find", "Interface")
+        rows = json.loads(self.run(*words, "external_ids:iface-id!=''", 'type=""') or '{"data": []}')["data"]
+        return {
+            name: Device(port if isinstance(port, int) else -1, index == 0)
+            for name, port, index, ids in rows
+            if but not in dict(ids[1])
+        }
+
+    def open_again(self, names: Iterable[str], known: Mapping[str, Device]) -> None:
+        """Have the switch open these devices anew: it closes one that shall have another number, and finds none, or
+        the one that has that name now. Raises OvsError."""
+        taken = {device.port for device in known.values()}
+        free = (number for number in range(MOST_PORTS, 0, -1) if number not in taken)
+        asked = list(zip(names, free, strict=False))
+        request = [
+            word
+            for name, number in asked
+            for word in ("--", "--if-exists", "set", "Interface", name, f"ofport_request={number}")
+        ]
+        forget = [
+            word for name, _ in asked for word in ("--", "--if-exists", "clear", "Interface", name, "ofport_request")
+        ]
+        if asked:
+            self.run(*request[1:])
+            self.run("--no-wait", *forget[1:])
 
     def run(self, *words: str) -> str:
         """What ovs-vsctl prints. Raises OvsError."""

@@ -74,6 +74,26 @@ def test_no_tunnel_without_an_address() -> None:
     assert switches.render(switch(), Linux()).uplinks == ()
 
 
+def test_what_is_an_operators_is_none_of_ours() -> None:
+    """Devices that carry physical networks, whatever they are, and those that are only called alike."""
+    ours = [
+        Link("brqnet-0000000", "bridge"),
+        Link("vx7", "vxlan", master="brqnet-0000000"),
+        Link("eth1.7", "vlan", master="brqnet-0000000"),
+    ]
+    theirs = [
+        Link("br0", "bridge"),
+        Link("vxlan7", "vxlan"),
+        Link("vx8", "vxlan", master="brqnet-0000000"),
+        Link("bond0.100", "vlan", master="brqnet-0000000"),
+        Link("eth1.8", "vlan", master="br0"),
+        Link("eth1", master="brqnet-0000000"),
+    ]
+    mappings = {"one": "eth1", "two": "bond0.100", "three": "vx8"}
+    actual = {link.name: link for link in (*ours, *theirs)}
+    assert switches.made_here(actual, mappings) == {link.name for link in ours}
+
+
 def test_a_network_that_is_down_has_a_bridge_that_is_down() -> None:
     assert switches.render(switch(enabled=False), Linux()).bridge.up is False
 

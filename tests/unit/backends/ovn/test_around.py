@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from weft.backends.ovn.around import Neighbours
+from weft.backends.ovn.render import EVERYWHERE
 from weft.logical.model import (
     Address,
     AddressPair,
@@ -53,6 +54,16 @@ def test_ports_follow_their_network_only_in_what_they_show_of_it() -> None:
     assert neighbours.move(SWITCH, served) == {Key("port", "a")}
     neighbours.move(port("a", 5), None)
     assert neighbours.move(served, SWITCH) == set()
+
+
+def test_the_switch_of_ports_elsewhere_comes_with_the_first_and_goes_with_the_last() -> None:
+    neighbours = Neighbours()
+    here, there = port("a", 5, host="h"), port("a", 5, host="h", elsewhere=True)
+    another = port("b", 6, host="h", elsewhere=True)
+    assert neighbours.move(None, here) == set()
+    assert neighbours.move(here, there) == {EVERYWHERE}
+    assert neighbours.move(None, another) == neighbours.move(there, here) == set()
+    assert neighbours.move(another, None) == {EVERYWHERE}
 
 
 def test_ports_without_a_device_are_known() -> None:

@@ -30,7 +30,7 @@ def test_ordinary_port(segment: Segment) -> None:
 @pytest.mark.parametrize(
     ("asked", "segment", "vif_type", "vlan"),
     [
-        (port("vhost-vdpa"), OVERLAY, "ovs", None),
+        (port("vdpa"), OVERLAY, "ovs", None),
         (port("direct", capabilities=["switchdev"]), OVERLAY, "ovs", None),
         (port("remote-managed", **CARD), OVERLAY, "ovs", None),
         (port("direct"), TAGGED, "hw_veb", "42"),
@@ -75,7 +75,7 @@ def test_a_segment_that_reaches_the_host_is_enough() -> None:
             port("accelerator-direct"),
             [OVERLAY],
             HOST,
-            "host h1 has OVN: vnic type accelerator-direct is not supported there, only normal, vhost-vdpa, remote-managed, direct,"
+            "host h1 has OVN: vnic type accelerator-direct is not supported there, only normal, vdpa, remote-managed, direct,"
             " macvtap, direct-physical, baremetal are",
         ),
     ],

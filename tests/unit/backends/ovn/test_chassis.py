@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from weft.backends.ovn.chassis import CONTROLLER, GATEWAY, METADATA, agents, parse
 
 SETTINGS = {
@@ -35,3 +37,43 @@ def test_agents() -> None:
     assert sorted(one.configurations["qos"]) == ["bandwidth_limit", "dscp_marking", "minimum_bandwidth"]
     assert one.configurations["bridge-mappings"] == "physnet1:br-ex,physnet2:br-two"
     assert (found[(METADATA, "h2")].id, found[(METADATA, "h2")].alive) == ("meta-2", False)
+
+
+def resources(options: str) -> dict[str, Any]:
+    (one,) = agents([parse("id-1", "h1", {"ovn-cms-options": options})])
+    return {
+        key.removeprefix("resource_provider_"): value for key, value in one.configurations.items() if "provider" in key
+    }
+
+
+def test_what_a_host_says_of_its_bandwidth() -> None:
+    assert resources("enable-chassis-as-gw") == {}
+    assert resources(
+        "resource_provider_bandwidths=br-ex:10:20;br-two::30;rp_tunnelled,"
+        "resource_provider_inventory_defaults=allocation_ratio:1.5;step_size:10,"
+        "resource_provider_hypervisors=br-ex:h1.example.org"
+    ) == {
+        "bandwidths": {
+            "br-ex": {"egress": 10, "ingress": 20},
+            "br-two": {"egress": None, "ingress": 30},
+            "rp_tunnelled": {"egress": None, "ingress": None},
+        },
+        "inventory_defaults": {"allocation_ratio": 1.5, "step_size": 10},
+        "hypervisors": {"br-ex": "h1.example.org", "br-two": "h1", "rp_tunnelled": "h1"},
+    }
+
+
+def test_what_cannot_be_read_of_it_is_told() -> None:
+    found = resources(
+        "resource_provider_bandwidths=br-ex:much:20;br-two:-1:;br-three:1:2:3;br-four:7:8,"
+        "resource_provider_inventory_defaults=colour:1;reserved:x"
+    )
+    assert found["bandwidths"] == {"br-four": {"egress": 7, "ingress": 8}}
+    assert found["inventory_defaults"] == {}
+    assert [one.partition(" is ")[0] for one in found["problems"]] == [
+        "resource_provider_bandwidths: br-ex:much:20",
+        "resource_provider_bandwidths: br-two:-1:",
+        "resource_provider_bandwidths: br-three:1:2:3",
+        "resource_provider_inventory_defaults: colour:1",
+        "resource_provider_inventory_defaults: reserved:x",
+    ]

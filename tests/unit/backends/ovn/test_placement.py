@@ -118,6 +118,11 @@ def test_a_dead_one_gets_no_new_gateway_but_keeps_its_own() -> None:
             [Chassis("c", "h", bridge_mappings={"physnet1": "b"}), Chassis("d", "i", gateway=True)],
             "no chassis with physical network physnet1 is meant for gateways",
         ),
+        (
+            Wish("b", also=frozenset("a")),
+            [Chassis("c", "h", bridge_mappings={"a": "x"}), Chassis("d", "i", bridge_mappings={"b": "x"})],
+            "no chassis has physical networks a and b",
+        ),
         (Wish("physnet1"), [Chassis("c", "h", bridge_mappings={"physnet1": "b"})], ""),
     ],
 )

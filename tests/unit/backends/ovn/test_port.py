@@ -9,6 +9,7 @@ import pytest
 from weft.backends.ovn import port
 from weft.backends.ovn.port import Around
 from weft.backends.ovn.rows import Row
+from weft.backends.ovn.switch import ELSEWHERE_PORTS
 from weft.config import Config, Ovn
 from weft.logical.model import (
     Address,
@@ -54,11 +55,12 @@ def test_addresses_and_their_security() -> None:
 
 
 def test_a_port_of_another_dataplanes_host_is_a_neighbour() -> None:
-    """Its addresses count, its frames leave by the physical network; nothing is done for it."""
+    """Its addresses count, on a switch that leads nowhere: on its network's it is a stranger. Nothing is done for it."""
     qos = Qos(egress=Limit(1000))
     found = made(elsewhere=True, groups=("a",), qos=qos, parent="q", tag=5, dhcp_options=(DhcpOption("mtu", "1300"),))
     assert set(found) == {"Logical_Switch_Port"}
     row = found["Logical_Switch_Port"]
+    assert row.parent == ELSEWHERE_PORTS
     assert row.columns["type"] == "external" and row.columns["addresses"] == {f"{MAC} 10.0.0.5 2001:db8::5"}
     assert [hold.row.id for hold in row.members] == ["neutron_pg_drop", "pg_a"]
     for name in ("ha_chassis_group", "dhcpv4_options", "dhcpv6_options", "parent_name", "tag"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ def port(**values: Any) -> LogicalPort:
         (port(), OVERLAY, Seen(chassis="c1", up=True), ""),
         (port(host="h2"), OVERLAY, Seen(chassis="c1", also=("c2",), up=True), ""),
         (port(), OVERLAY, Seen("external", chassis="c2"), ""),
-        (port(), OVERLAY, Seen("virtual", chassis="c2"), ""),
+        (port(host=""), OVERLAY, Seen("virtual", chassis="c2"), ""),
         (port(), FLAT, Seen(chassis="c1", up=True), ""),
         (port(), OVERLAY, Seen(chassis="c1"), "the host h1 is still making its flows"),
         (port(), OVERLAY, Seen(), "waiting for the host h1 to plug it"),
@@ -43,7 +44,8 @@ def port(**values: Any) -> LogicalPort:
         (port(host="h2"), FLAT, Seen(), "host h2 has no physical network physnet1"),
         (port(), FAR, Seen(chassis="c1", up=True), "no chassis has physical network physnet9"),
         (port(enabled=False), OVERLAY, Seen(chassis="c1", up=True), "the port is administratively down"),
-        (port(), OVERLAY, Seen("virtual"), "no port that it may be on has announced its address yet"),
+        (port(host="", enabled=False), OVERLAY, Seen("virtual", chassis="c2"), "the port is administratively down"),
+        (port(host=""), OVERLAY, Seen("virtual"), "no port that it may be on has announced its address yet"),
         (port(), OVERLAY, Seen("external"), "no chassis serves it yet"),
     ],
 )
@@ -78,7 +80,33 @@ LEGS = {"lrp-leg": Seen("patch"), "lrp-gate": Seen("patch")}
     ],
 )
 def test_routers(value: LogicalRouter, wish: Wish, ports: dict[str, Seen], reason: str) -> None:
-    assert presence.router(value, {"gate": wish}, ports, HOSTS) == Status(not reason, reason)
+    assert presence.router(value, {"gate": wish}, "", ports, HOSTS) == Status(not reason, reason)
+
+
+WITH = [Chassis("c1", "h1", bridge_mappings={"red": "b"}), Chassis("c2", "h2", bridge_mappings={"blue": "b"})]
+BOTH = Chassis("c3", "h3", bridge_mappings={"red": "b", "blue": "b"})
+FORWARDING = "OVN forwards a router's ports on one host, here that of the gateway in network"
+NOT_THERE = "its own gateway is not there yet"
+
+
+@pytest.mark.parametrize(
+    ("lead", "homes", "chassis", "unforwarded"),
+    [
+        ("first", "c1 c2", WITH, {"second": f"{FORWARDING} f; no chassis has physical networks blue and red"}),
+        ("second", "c1 c2", WITH, {"first": f"{FORWARDING} b; no chassis has physical networks blue and red"}),
+        ("first", "c1 c2", [*WITH, BOTH], {"second": f"{FORWARDING} f; {NOT_THERE}"}),
+        ("first", "c3 c3", [*WITH, BOTH], {}),
+        ("", "c1 c2", WITH, {}),
+    ],
+)
+def test_forwarded_ports(lead: str, homes: str, chassis: list[Chassis], unforwarded: dict[str, str]) -> None:
+    """Of a router whose gateways live apart: who cannot have them forwarded, and why; the router is up in any case."""
+    gates = (replace(GATE, id="first"), replace(GATE, id="second", switch="b"))
+    seen = {f"cr-lrp-{gate.id}": Seen("chassisredirect", home) for gate, home in zip(gates, homes.split(), strict=True)}
+    wishes = {"first": Wish("red"), "second": Wish("blue")}
+    value = LogicalRouter("r", gateway=gates[0], extra_gateways=gates[1:])
+    found = presence.router(value, wishes, lead, seen, Hosts.of(chassis))
+    assert found == Status(True, unforwarded=unforwarded)
 
 
 def test_of_two_with_the_same_name_the_living_counts() -> None:

@@ -170,6 +170,14 @@ def test_advertisements_and_mtu() -> None:
     assert rows["Logical_Router_Port", "lrp-gw"].columns["options"]["gateway_mtu"] == "1500"
 
 
+def test_who_comes_from_a_network_of_larger_packets_is_told() -> None:
+    wide, narrow = (LogicalSwitch(id, id, "p", mtu, ()) for id, mtu in (("blue", 1500), ("red", 1400)))
+    legs = (LEG, replace(LEG, id="far", switch="red", mtu=1400))
+    rows = made(replace(ROUTER, ports=legs), view(blue=wide, red=narrow))
+    told = {id: row.columns["options"].get("gateway_mtu") for (table, id), row in rows.items() if id[:4] == "lrp-"}
+    assert told == {"lrp-in": None, "lrp-far": "1400", "lrp-gw": None}
+
+
 def test_physical_tenant_networks() -> None:
     blue = LogicalSwitch("blue", "b", "p", 1500, (Segment("vlan", "physnet1", 7),))
     rows = made(around=view(blue=blue))

@@ -5,7 +5,7 @@ Made by scripts/schema (make schema).
 
 from __future__ import annotations
 
-revision = "c46c8f332"
+revision = "c89101a44"
 down_revision = None
 branch_labels = ("contract",)
 depends_on = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "e46c8f332"
+revision = "e89101a44"
 down_revision = None
 branch_labels = ("expand",)
 depends_on = None
@@ -834,6 +834,7 @@ def upgrade() -> None:
         sa.Column("gateway_port_id", sa.String(length=36), nullable=True),
         sa.Column("interface_port_id", sa.String(length=36), nullable=True),
         sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("status_reason", sa.String(length=255), server_default="", nullable=False),
         sa.Column("dns_name", sa.String(length=255), nullable=False),
         sa.Column("dns_domain", sa.String(length=255), nullable=False),
         sa.Column("dns_published", sa.String(length=510), server_default="", nullable=False),
