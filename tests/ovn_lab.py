@@ -107,8 +107,13 @@ class Programs:
         self._running.clear()
 
     def dead(self) -> list[str]:
-        """Names of those that ended without being told to."""
-        return [name for name, process in self._running.items() if process.poll() is not None]
+        """Those that ended without being told to: name, exit status (or minus the signal), and their last words."""
+        ended = ((name, process.poll()) for name, process in self._running.items())
+        return [f"{name} ({status}): {self._last_words(name)}" for name, status in ended if status is not None]
+
+    def _last_words(self, name: str) -> str:
+        log = self.folder / f"{name if '/' not in name else 'ovsdb-server'}.log"
+        return "\n".join(log.read_text(errors="replace").splitlines()[-10:]) if log.exists() else "no log"
 
 
 class Chassis:
@@ -389,14 +394,34 @@ class Ovn:
             row["logical_port"]: hosts.get(row["chassis"], "") for row in rows if row["chassis"] and row["up"] is True
         }
 
-    def watched(self) -> bool:
-        """Whether every host has heard all others that it watches, because gateways live there: until then it sends them
+    def settle_bfd(self) -> None:
+        """Until every host has heard all others that it watches, because gateways live there: until then it sends them
         nothing."""
+        try:
+            wait_until(lambda: not self._unheard(), what="BFD between hosts")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self._bfd()}") from None
+
+    def _unheard(self) -> bool:
+        """Whether one host waits for another's BFD."""
+        return any(
+            row["bfd"].get("enable") == "true" and row["bfd_status"].get("state") != "up"
+            for one in self.chassis.values()
+            for row in one.database.rows("Interface", "bfd", "bfd_status")
+        )
+
+    def _bfd(self) -> str:
+        """What those who watch each other say of it, for whoever reads of a test that failed."""
+        if broken := self.broken():
+            return "\n".join(broken)
+        said = [f"watched by, of gateways: {self.sb.rows('HA_Chassis_Group', 'name', 'ha_chassis', 'ref_chassis')}"]
+        said += [f"chassis: {self.sb.rows('Chassis', '_uuid', 'name')}"]
         for one in self.chassis.values():
-            for row in one.database.rows("Interface", "bfd", "bfd_status"):
-                if row["bfd"].get("enable") == "true" and row["bfd_status"].get("state") != "up":
-                    return False
-        return True
+            tunnels = one.database.rows("Interface", "name", "options", "bfd", "bfd_status", type="geneve")
+            said += [f"{one.host}: {tunnel}" for tunnel in tunnels]
+            for words in (("bfd/show",), ("tnl/neigh/show",), ("dpctl/dump-flows", "-m")):
+                said.append(f"{one.host} {words[0]}:\n{one.appctl(*words)}")
+        return "\n".join(said)
 
     def outsider(self, name: str, *cidrs: str, tag: int = 0) -> str:
         """A machine on the provider's network, known to nobody; its namespace has eth0. With `tag` in that VLAN."""

@@ -6,6 +6,7 @@ expectations. Where OVN does something differently, the test says so with a mark
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,9 +61,12 @@ class Clouds:
     def _sound(self, cloud: Ovn) -> bool:
         try:
             cloud.clear()
-        except (AssertionError, OSError, Refused):
+        except (AssertionError, OSError, Refused) as error:
+            warnings.warn(f"the laboratory of OVN is made anew: {error}; {cloud.broken()}", stacklevel=2)
             return False
-        return not cloud.broken() and len(cloud.chassis) == HOSTS
+        if broken := cloud.broken():
+            warnings.warn(f"the laboratory of OVN is made anew: {broken}", stacklevel=2)
+        return not broken and len(cloud.chassis) == HOSTS
 
     def close(self) -> None:
         if self._cloud is not None:

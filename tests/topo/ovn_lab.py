@@ -325,7 +325,7 @@ class OvnRouterLab(router_lab.Lab):
         active = [one for one in routers if one.enabled]
         wait_until(lambda: all(self._status(one).up for one in active), what=str([self._status(one) for one in active]))
         self.cloud.sync()
-        wait_until(self.cloud.watched, what="BFD between hosts")
+        self.cloud.settle_bfd()
         report.status |= {one.key: self._status(one) for one in routers}
         return report
 
