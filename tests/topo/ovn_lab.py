@@ -326,6 +326,7 @@ class OvnRouterLab(router_lab.Lab):
         wait_until(lambda: all(self._status(one).up for one in active), what=str([self._status(one) for one in active]))
         self.cloud.sync()
         self.cloud.settle_bfd()
+        self.cloud.refresh()
         report.status |= {one.key: self._status(one) for one in routers}
         return report
 

@@ -79,7 +79,7 @@ def elsewhere(lab: OvnRouterLab, made: LogicalRouter) -> str:
 
 def test_the_gateways_host_is_killed(make: Make) -> None:
     """Another takes over by BFD between the hosts; nobody of ours has a part in it."""
-    lab = make()
+    lab = make(ha_failover_strategy="aggressive")
     _, _, made = build(lab)
     first = lab.lives(GATE.id)
     workload = elsewhere(lab, made)
