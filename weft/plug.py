@@ -19,6 +19,7 @@ from weft.backends.ovn import offload
 from weft.backends.ovn.vsctl import OvsError, Switch
 from weft.client import Client, ClientError
 from weft.config import Config
+from weft.logical.switch import LEAST_MTU
 
 OWNER = "compute:weft"
 """device_owner of ports that `weft plug` connects."""
@@ -71,8 +72,9 @@ def plug(config: Config, client: Client, wish: Wish) -> Plugged:
     other = port.get("binding:host_id")
     if other and other != config.api.host and port["status"] == "ACTIVE":
         raise PlugError(f"port {port['id']} is connected on host {other}")
+    mtu = max(network["mtu"], LEAST_MTU)
     switch = Switch(config.ovn.ovsdb_connection) if config.api.backend == "ovn" else None
-    _make_device(host_namespace, port, network["mtu"], wish, switch)
+    _make_device(host_namespace, port, mtu, wish, switch)
     if switch:
         _attach(switch, port, wish)
     port = _bind(config, client, port, wish)
@@ -86,7 +88,7 @@ def plug(config: Config, client: Client, wish: Wish) -> Plugged:
         device=wish.ifname if wish.netns else wish.tap,
         where=wish.netns or host_namespace,
         mac_address=port["mac_address"],
-        mtu=network["mtu"],
+        mtu=mtu,
         addresses=[fixed["ip_address"] for fixed in port["fixed_ips"]],
         status=port["status"],
         seconds=round(time.monotonic() - started, 3),

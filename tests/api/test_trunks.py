@@ -323,6 +323,24 @@ def test_ports_of_a_trunk_are_not_deleted(api: Api, parent: str) -> None:
     assert api.fault(api.delete(f"ports/{one}")) == (409, "PortInUseAsSubPort")
 
 
+def test_nor_with_what_takes_them_along(api: Api, network: str) -> None:
+    """A router's leg that is a trunk's parent, and ports that go with their network and their subnet."""
+    subnet = api.make("subnets", network_id=network, ip_version=4, cidr="10.0.0.0/24")["id"]
+    router = api.make("routers")["id"]
+    admin = api.as_("p1", "admin")
+    leg, automatic = port(api, network), port(admin, network, device_owner="network:dhcp")
+    made = [make(api, one)["id"] for one in (leg, automatic)]
+    assert api.put(f"routers/{router}/add_router_interface", {"port_id": leg})[0] == 200
+    refused = (409, "PortInUseAsTrunkParent")
+    assert api.fault(api.put(f"routers/{router}/remove_router_interface", {"subnet_id": subnet})) == refused
+    assert api.delete(f"trunks/{made[0]}")[0] == 204
+    assert api.put(f"routers/{router}/remove_router_interface", {"subnet_id": subnet})[0] == 200
+    assert api.fault(api.delete(f"subnets/{subnet}")) == refused
+    assert api.fault(api.delete(f"networks/{network}")) == refused
+    assert api.delete(f"trunks/{made[1]}")[0] == 204
+    assert api.delete(f"networks/{network}")[0] == 204
+
+
 # Who
 
 

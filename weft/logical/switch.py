@@ -21,6 +21,9 @@ from weft.logical.model import (
 
 Row = Mapping[str, Any]
 
+LEAST_MTU = 68
+"""Of any link (RFC 791 section 3.2). The API takes less where a network has no subnets; no device does."""
+
 
 def switch(network: Row, subnets: Iterable[Row]) -> LogicalSwitch:
     """The switch of a network; `_segments` of the row are its segments in order."""
@@ -28,7 +31,7 @@ def switch(network: Row, subnets: Iterable[Row]) -> LogicalSwitch:
         id=network["id"],
         name=network["name"],
         project_id=network["project_id"],
-        mtu=network["mtu"],
+        mtu=max(network["mtu"], LEAST_MTU),
         segments=tuple(
             Segment(one["network_type"], one["physical_network"], one["segmentation_id"], one["id"])
             for one in network["_segments"]

@@ -323,13 +323,11 @@ class PortStrategy(Strategy):
     def validate_delete(self, tx: Transaction, row: Row) -> None:
         if row["device_owner"] in IN_SERVICE and port_checks.still_served(tx, row):
             raise errors.ServicePortInUse(id=row["id"], reason=f"has device owner {row['device_owner']}")
-        from weft.resources import trunk
-
-        trunk.refuse_deletion(row)
 
     def write_delete(self, tx: Transaction, row: Row) -> None:
-        from weft.resources import floatingip
+        from weft.resources import floatingip, trunk
 
+        trunk.refuse_deletion(row)
         floatingip.release_port(tx, row)
         tx.delete(self.resource, row)
 
@@ -372,7 +370,7 @@ def ids_bound_to(tx: Transaction, segment: Row) -> list[str]:
 def delete_automatic(tx: Transaction, network_id: str) -> None:
     """Delete the ports that come and go with their network."""
     for row in tx.list(PORT, PORTS.c.network_id == network_id, PORTS.c.device_owner.in_(network.AUTO_DELETED)):
-        tx.delete(PORT, row)
+        PORT.strategy.write_delete(tx, row)
 
 
 def create(tx: Transaction, **values: Any) -> Row:

@@ -35,7 +35,7 @@ def forget_subnet(tx: Transaction, of: Row) -> None:
     for row in rows:
         left = [fixed for fixed in row["fixed_ips"] if fixed["subnet_id"] != of["id"]]
         if not left and row["device_owner"] in network.AUTO_DELETED:
-            tx.delete(PORT, row)
+            PORT.strategy.write_delete(tx, row)
         else:
             tx.touch(PORT, row)
 

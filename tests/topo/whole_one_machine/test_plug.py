@@ -72,6 +72,13 @@ def test_a_network_whose_packets_are_too_small_for_ipv6(installation: Installati
         flood.flows()
 
 
+def test_a_network_whose_packets_are_smaller_than_a_device_takes(installation: Installation) -> None:
+    """The API takes any size where there are no subnets; a link has the least that there is."""
+    network = installation.make("networks", name="tiny", mtu=1)["id"]
+    told = installation.plug(installation.make("ports", network_id=network)["id"], "tiny")
+    assert (told["status"], told["mtu"]) == ("ACTIVE", 68)
+
+
 def test_a_port_that_was_deleted(installation: Installation, port: str) -> None:
     """Its device goes by its id, once; another's is left alone."""
     told = installation.plug("web", "web")

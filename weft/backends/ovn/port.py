@@ -231,7 +231,7 @@ def qos(
     priority: int = QOS_PRIORITY,
 ) -> Row:
     """A row of a switch that limits and marks what matches."""
-    bandwidth = {"rate": limit.rate, "burst": limit.burst or int(limit.rate * BURST)} if limit else {}
+    bandwidth = {"rate": limit.rate, "burst": limit.burst or max(int(limit.rate * BURST), 1)} if limit else {}
     columns = {
         "priority": priority,
         "direction": direction,

@@ -143,6 +143,8 @@ def test_limits_and_marks() -> None:
         "to-lport", 'outport == "p"', {"rate": 2000, "burst": 100}, {}
     )  # fmt: skip
     assert made(qos=Qos(dscp=10))["p/egress"].columns["bandwidth"] == {}
+    slowest = made(qos=Qos(Limit(1)))["p/egress"].columns["bandwidth"]
+    assert slowest == {"rate": 1, "burst": 1}, "OVN takes no burst of 0"
 
 
 def test_a_minimum_is_an_option_of_the_port() -> None:
