@@ -1,6 +1,6 @@
 # One verb per target. The first two are all that a newcomer needs.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt docs bench conformance reference schema changelog clean
+.PHONY: help run test walk lint fmt docs bench conformance reference schema changelog clean
 SHELL := /bin/sh
 
 BIN := .venv/bin
@@ -15,6 +15,8 @@ WORKERS ?= 2
 DATABASES ?= sqlite,postgresql
 # make test CONFORMANCE=full: of the public tempest suites all cases, not only those they mark as smoke
 CONFORMANCE ?= smoke
+# make walk WALK="--walk-steps 20000 --walk-seed 7 -k ovn": how far, from where, on which dataplane
+WALK ?= --walk-steps 5000
 # make bench BENCH="--only port --big 1000": options of benchmarks/api.py
 BENCH ?=
 
@@ -38,6 +40,11 @@ ifeq ($(root),)
 	@echo "weft: not root, so the tests that send packets are skipped; the summary names them." >&2
 endif
 	@exec $(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --timeout 300 --databases $(DATABASES) --conformance $(CONFORMANCE) $(TESTS)
+
+walk:  ## a long random walk through the API on each dataplane, and whether all laws hold (options: WALK="...")
+	@scripts/system-packages test
+	@scripts/venv dev
+	@exec $(BIN)/pytest tests/topo/random_walk --capture no $(WALK)
 
 lint:  ## style, types and who may import whom
 	@scripts/venv dev

@@ -37,6 +37,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="postgresql" if os.environ.get(postgresql.GIVEN) else "sqlite",
         help="on which databases tests of the API run: sqlite, postgresql or sqlite,postgresql",
     )
+    parser.addoption("--walk-steps", type=int, default=300, help="requests of the random walk")
+    parser.addoption("--walk-seed", type=int, default=1, help="what it begins with: the same walk each time")
 
 
 def tier(path: Path) -> int:
