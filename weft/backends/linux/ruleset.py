@@ -10,6 +10,8 @@ from typing import NamedTuple
 from weft.backends.linux.nft import ElementChange, SetType
 
 TABLE = "weft"
+BESIDE = "weft-next"
+"""The same for as long as another rule set takes the place of that which is in TABLE."""
 
 
 class Name(NamedTuple):
@@ -128,7 +130,7 @@ def _element(name: Name, type_: SetType, key: tuple[str, ...], data: str, add: b
     return ElementChange(name.family, TABLE, name.name, type_, key, data, add)
 
 
-def text(ruleset: Ruleset, families: Sequence[str] = ("bridge", "inet")) -> str:
+def text(ruleset: Ruleset, families: Sequence[str] = ("bridge", "inet"), table: str = TABLE) -> str:
     """The whole rule set as a script that replaces our tables, whatever was in them, in one transaction."""
     types = owned_sets(ruleset)
     elements: dict[Name, list[str]] = {}
@@ -137,7 +139,7 @@ def text(ruleset: Ruleset, families: Sequence[str] = ("bridge", "inet")) -> str:
             elements.setdefault(name, []).extend(_entry(types[name], key, data) for key, data in entries.items())
     lines = []
     for family in families:
-        lines += [f"add table {family} {TABLE}", f"delete table {family} {TABLE}", f"table {family} {TABLE} {{"]
+        lines += [f"add table {family} {table}", f"delete table {family} {table}", f"table {family} {table} {{"]
         for name, type_ in sorted(types.items()):
             if name.family == family:
                 lines.append(f" {_noun(type_)} {name.name} {{ {_type_text(type_)}")

@@ -42,9 +42,31 @@ class Tables:
         return self.loaded is not None and self._nft.generation() != self.generation
 
     def load(self, firewall: Firewall) -> None:
-        """Replace both tables in one transaction: established connections and packets in flight don't notice."""
-        self._count(lambda: self._nft.run(ruleset.text(firewall.rules)))
+        """Replace both tables: established connections and packets in flight don't notice.
+
+        Not by one transaction where tables are there. When it takes effect the elements of maps that go are gone also for
+        packets that the old rules are being run for, and these are lost (kernel 6.18). So the rules go first, and with them
+        the others come, in tables beside; what nobody asks any more goes after that; then the same way back.
+        """
+        old = {family: self._hooked(family) for family in FAMILIES}
+        if any(old.values()):
+            new = _hooks(firewall)
+            self._take_over(firewall, ruleset.BESIDE, ruleset.TABLE, old)
+            self._take_over(firewall, ruleset.TABLE, ruleset.BESIDE, new)
+        else:
+            self._count(lambda: self._nft.run(ruleset.text(firewall.rules)))
         self.loaded = firewall
+
+    def _take_over(self, firewall: Firewall, to: str, of: str, hooked: Mapping[str, Iterable[str]]) -> None:
+        flush = [f"flush chain {family} {of} {chain}\n" for family, chains in hooked.items() for chain in chains]
+        self._count(lambda: self._nft.run(ruleset.text(firewall.rules, table=to) + "".join(flush)))
+        gone = [f"add table {family} {of}\ndelete table {family} {of}\n" for family in FAMILIES]
+        self._count(lambda: self._nft.run("".join(gone)))
+
+    def _hooked(self, family: str) -> list[str]:
+        """The chains of what is there that the kernel gives packets to."""
+        things = (thing.get("chain", {}) for thing in self._nft.read(family, ruleset.TABLE))
+        return [chain["name"] for chain in things if "hook" in chain]
 
     def change(self, firewall: Firewall, owners: Iterable[Owner]) -> Change:
         """Go from what is loaded to `firewall`, which differs in these owners' fragments only. Returns what was done."""
@@ -84,6 +106,14 @@ class Tables:
                 continue
             words += _differences(family, self.loaded, things)
         return words
+
+
+def _hooks(firewall: Firewall) -> dict[str, list[str]]:
+    """By family, the chains that the kernel gives packets to."""
+    chains = [item for fragment in firewall.rules.values() for item in fragment.chains.items()]
+    return {
+        family: [name.name for name, chain in chains if chain.hook and name.family == family] for family in FAMILIES
+    }
 
 
 def _declaring(rules: Mapping[Owner, Any], owners: Iterable[Owner]) -> set[Owner]:
