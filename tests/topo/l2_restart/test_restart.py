@@ -8,6 +8,7 @@ import pytest
 
 from tests.topo.lab import Lab, ingress, uid
 from weft.backends.linux import netns
+from weft.backends.linux.nft import Nft, NftError
 from weft.logical.model import Key
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.dataplanes("linux", "ovn")]
@@ -36,6 +37,39 @@ def test_adoption_loses_nothing(running: Lab) -> None:
     assert len(flood.sent) > 10
     assert flood.lost == set()
     assert snapshot(running) == before
+
+
+@pytest.mark.parametrize("last", [1, 2, 3])
+@pytest.mark.dataplanes("linux", because="looks at the kernel's tables; of OVN's rows tests/backends/ovn tells")
+def test_who_died_while_the_tables_were_replaced(running: Lab, monkeypatch: pytest.MonkeyPatch, last: int) -> None:
+    """After that many of its transactions: the rules are in force all the time, and the next one leaves nothing of it."""
+    run, left = Nft.run, [last]
+
+    def until_killed(self: Nft, script: str) -> None:
+        if "table" in script and not left[0]:
+            raise NftError("killed")
+        left[0] -= "table" in script
+        run(self, script)
+
+    running.port("shut", "n", "10.0.0.9/24", groups=("out",))
+    running.up("shut")
+    with running.flood("a", "10.0.0.2") as flood:
+        running.restart()
+        with monkeypatch.context() as patch:
+            patch.setattr(Nft, "run", until_killed)
+            running.backend.set(running.view, None)
+        assert "weft-next" in tables(running)
+        assert not running.pings("a", "10.0.0.9"), "nothing is open meanwhile"
+        running.restart()
+        assert running.full().drift == []
+        assert not running.pings("a", "10.0.0.9")
+    assert flood.lost == set()
+    assert tables(running) == "table bridge weft\ntable inet weft\n"
+
+
+def tables(lab: Lab) -> str:
+    line = ["nsenter", f"--net=/run/netns/{lab.host}", "nft", "list", "tables"]
+    return "".join(sorted(subprocess.run(line, capture_output=True, text=True, check=True).stdout.splitlines(True)))
 
 
 def test_changes_and_audits_lose_nothing(running: Lab) -> None:

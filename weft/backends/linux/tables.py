@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from weft.backends.linux import ruleset
@@ -27,9 +27,10 @@ class Tables:
         """Conntrack zones by bridge: of the rule set loaded here, or of the one that an earlier process left."""
         if self.loaded:
             return dict(self.loaded.zones.of)
-        for thing in self._nft.read(ZONES.family, ruleset.TABLE):
-            if thing.get("map", {}).get("name") == ZONES.name:
-                return {str(bridge): int(zone) for bridge, zone in thing["map"].get("elem", [])}
+        for table in (ruleset.TABLE, ruleset.BESIDE):
+            for thing in self._nft.read(ZONES.family, table):
+                if thing.get("map", {}).get("name") == ZONES.name:
+                    return {str(bridge): int(zone) for bridge, zone in thing["map"].get("elem", [])}
         return {}
 
     def port(self, mark: int) -> str:
@@ -48,25 +49,31 @@ class Tables:
         packets that the old rules are being run for, and these are lost (kernel 6.18). So the rules go first, and with them
         the others come, in tables beside; what nobody asks any more goes after that; then the same way back.
         """
-        old = {family: self._hooked(family) for family in FAMILIES}
-        if any(old.values()):
-            new = _hooks(firewall)
-            self._take_over(firewall, ruleset.BESIDE, ruleset.TABLE, old)
-            self._take_over(firewall, ruleset.TABLE, ruleset.BESIDE, new)
-        else:
-            self._count(lambda: self._nft.run(ruleset.text(firewall.rules)))
+        self._count(lambda: self._replace(firewall))
         self.loaded = firewall
 
-    def _take_over(self, firewall: Firewall, to: str, of: str, hooked: Mapping[str, Iterable[str]]) -> None:
-        flush = [f"flush chain {family} {of} {chain}\n" for family, chains in hooked.items() for chain in chains]
-        self._count(lambda: self._nft.run(ruleset.text(firewall.rules, table=to) + "".join(flush)))
-        gone = [f"add table {family} {of}\ndelete table {family} {of}\n" for family in FAMILIES]
-        self._count(lambda: self._nft.run("".join(gone)))
+    def _replace(self, firewall: Firewall) -> int:
+        """The number of transactions. Whoever is killed on the way leaves one of the two in force, and the next goes on."""
+        first = self._take_over(firewall, ruleset.BESIDE, ruleset.TABLE)
+        then = self._take_over(firewall, ruleset.TABLE, ruleset.BESIDE)
+        if not then:
+            self._nft.run(ruleset.text(firewall.rules))
+        return first + then or 1
 
-    def _hooked(self, family: str) -> list[str]:
-        """The chains of what is there that the kernel gives packets to."""
-        things = (thing.get("chain", {}) for thing in self._nft.read(family, ruleset.TABLE))
-        return [chain["name"] for chain in things if "hook" in chain]
+    def _take_over(self, firewall: Firewall, to: str, of: str) -> int:
+        """The rule set is in the tables `to` instead of `of`, if these are there; the number of transactions."""
+        hooked = [(family, chain) for family in FAMILIES for chain in self._hooked(family, of)]
+        if not hooked:
+            return 0
+        flush = (f"flush chain {family} {of} {chain}\n" for family, chain in hooked)
+        self._nft.run(ruleset.text(firewall.rules, table=to) + "".join(flush))
+        self._nft.run("".join(f"add table {family} {of}\ndelete table {family} {of}\n" for family in FAMILIES))
+        return 2
+
+    def _hooked(self, family: str, table: str) -> list[str]:
+        """The chains of a table that the kernel gives packets to."""
+        chains = (thing.get("chain", {}) for thing in self._nft.read(family, table))
+        return [chain["name"] for chain in chains if "hook" in chain]
 
     def change(self, firewall: Firewall, owners: Iterable[Owner]) -> Change:
         """Go from what is loaded to `firewall`, which differs in these owners' fragments only. Returns what was done."""
@@ -83,12 +90,13 @@ class Tables:
         self.loaded = firewall
         return change
 
-    def _count(self, transaction: Any) -> None:
+    def _count(self, work: Callable[[], int | None]) -> None:
+        """`work` returns how many transactions it was, if not one."""
         before = self._nft.generation()
-        transaction()
+        ours = work() or 1
         after = self._nft.generation()
-        # our own transaction is one; more means that somebody else's came between and nobody has looked at it
-        self.generation = after if after == before + 1 and self.generation in (None, before) else None
+        # more than our own means that somebody else's came between and nobody has looked at it
+        self.generation = after if after == before + ours and self.generation in (None, before) else None
 
     def probe(self, script: str) -> None:
         """Run a script that leaves nothing behind. NftError where the kernel cannot do what is in it."""
@@ -106,14 +114,6 @@ class Tables:
                 continue
             words += _differences(family, self.loaded, things)
         return words
-
-
-def _hooks(firewall: Firewall) -> dict[str, list[str]]:
-    """By family, the chains that the kernel gives packets to."""
-    chains = [item for fragment in firewall.rules.values() for item in fragment.chains.items()]
-    return {
-        family: [name.name for name, chain in chains if chain.hook and name.family == family] for family in FAMILIES
-    }
 
 
 def _declaring(rules: Mapping[Owner, Any], owners: Iterable[Owner]) -> set[Owner]:
